@@ -1,0 +1,103 @@
+"""What a simulation returns: intervals, utilisation with reasons for idleness, heap readings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PipeUse:
+    """One pipe of one core kind, summed over a block or a task, in cycles.
+
+    busy_cycles + sum(idle_cycles.values()) == total_cycles. Reasons are the closed set `isa.WaitReason`.
+    """
+
+    pipe: str
+    total_cycles: float
+    busy_cycles: float
+    idle_cycles: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TaskSpan:
+    """Where the time of one task went, in microseconds from the start of the run.
+
+    submit_us: the orchestrator has submitted it; ready_us: its fan-in is done; start_us, end_us: first
+    block start and last block end on a core (for ALLOC and DUMMY the moment of retirement).
+    """
+
+    task: int
+    name: str
+    kind: str
+    blocks: int
+    submit_us: float
+    ready_us: float
+    start_us: float
+    end_us: float
+    core_busy_us: float
+    pipes: tuple[PipeUse, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlockSpan:
+    """One block of a task on one core: `core` is 'AIC_3', 'AIV_7', ... Times in microseconds."""
+
+    task: int
+    block: int
+    core: str
+    start_us: float
+    end_us: float
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """A piece of the critical path. `what` names the task or the runtime step; `reason` says why it waited."""
+
+    what: str
+    task: int | None
+    reason: str
+    start_us: float
+    end_us: float
+
+
+@dataclass(frozen=True)
+class ScopeReading:
+    """Heap counters of one scope instance, in bytes, as the runtime samples them."""
+
+    site: str
+    depth: int
+    ring: int
+    alloc_bytes: int
+    high_water_bytes: int
+    residency_bytes: int
+
+
+@dataclass(frozen=True)
+class HeapReading:
+    """One reading of the ring heaps: 'max_lag', 'prompt' or 'simulated'.
+
+    samples: begin/end records with the fields of scope_stats.jsonl version 6, oldest first.
+    rings: ring index -> (capacity_bytes, high_water_bytes).
+    frame_residency_bytes: residency of the entry function's frame when it ends.
+    """
+
+    reading: str
+    rings: dict[int, tuple[int, int]]
+    scopes: tuple[ScopeReading, ...]
+    samples: tuple[dict[str, object], ...]
+    frame_residency_bytes: int
+    max_scope_depth: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The result of `chip.simulate`. total_us is the end of the last event on the device."""
+
+    chip: str
+    total_us: float
+    tasks: tuple[TaskSpan, ...]
+    blocks: tuple[BlockSpan, ...]
+    critical_path: tuple[PathStep, ...]
+    pipes: tuple[PipeUse, ...]
+    heap: HeapReading
+    runtime_phases: tuple[PathStep, ...] = field(default=())

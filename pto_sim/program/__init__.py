@@ -1,0 +1,1 @@
+"""The recorded Program and everything that the packages above share about it."""

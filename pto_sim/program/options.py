@@ -1,0 +1,39 @@
+"""The options of one run, shared by the command line, the harness and the backends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run a kernel.
+
+    chip: name of a chip variant or path of a TOML file. Default: 'a2a3'.
+    numerics: 'a2a3' (default), 'cpu-sim' or 'fast'.
+    out_dir: run directory; None writes none.
+    json_path: where `--json` goes; None writes none.
+    fail_on: finding codes that fail the run; None means every finding of severity error.
+    timing: simulate time. seed: seed of the harness' fixtures.
+    scopes: 'written', 'flat' or 'auto'. hoist: names of create_tensor results to declare at the frame.
+    ring_heap_bytes: heap of each of the four rings. pipe_slots: 'current' or 'seed'.
+    backend: 'sim' or 'npu'.
+    lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
+    block_order_seed: shuffles the order of blocks (never changes a bit); None keeps it.
+    """
+
+    chip: str = "a2a3"
+    numerics: str = "a2a3"
+    out_dir: Path | None = None
+    json_path: Path | None = None
+    fail_on: tuple[str, ...] | None = None
+    timing: bool = True
+    seed: int | None = None
+    scopes: str = "written"
+    hoist: tuple[str, ...] = ()
+    ring_heap_bytes: tuple[int, int, int, int] = (268435456, 268435456, 268435456, 268435456)
+    pipe_slots: str = "current"
+    backend: str = "sim"
+    lanes: int = 32
+    block_order_seed: int | None = None
