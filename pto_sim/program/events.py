@@ -1,0 +1,49 @@
+"""What the engine publishes while a kernel runs. Checks, progress displays and tests subscribe to it.
+
+The engine and the checks do not import each other: both import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pto_sim.program.model import Access, Program, TaskRecord
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """What is known when the entry function has returned.
+
+    written: for each entry tensor, by parameter name, the elements that a store reached: a bool array of the
+    tensor's shape, or None if it was written completely. A name that is absent was not followed.
+    """
+
+    program: Program
+    written: Mapping[str, np.ndarray | None] = field(default_factory=dict)
+
+
+class Observer:
+    """Base of everything that listens to a run. Every method does nothing until a subclass overrides it.
+
+    The engine calls the methods in execution order, on the thread that runs the kernel. An observer must not
+    change what it is given.
+    """
+
+    def on_task_begin(self, task: int, name: str, blocks: int) -> None:
+        """Task `task` (its index in `Program.tasks`) starts to execute."""
+
+    def on_access(self, task: int, access: Access, *, changed: bool = True) -> None:
+        """A GM box was read or written. `changed` is False for a write that left every element's bits as they were.
+
+        The engine compares bits only for writes to an entry tensor that is declared as an input; for every other
+        access `changed` is True.
+        """
+
+    def on_task_end(self, task: int, record: TaskRecord) -> None:
+        """Task `task` has executed; `record` is complete."""
+
+    def on_run_end(self, end: RunEnd) -> None:
+        """The entry function has returned."""
