@@ -1,0 +1,67 @@
+"""Operators that move elements without arithmetic: gather, transpose, concat, fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pto_sim.numerics.element_types import STORAGE, align_lanes, scalar_of
+
+
+class GatherIndexError(IndexError):
+    """A gather index lies outside its source row. lane, row, column: where the index stands; index: its value."""
+
+    def __init__(self, lane: int, row: int, column: int, index: int, extent: int) -> None:
+        super().__init__(f"gather index {index} at [{row}, {column}] of lane {lane} is outside 0..{extent - 1}")
+        self.lane, self.row, self.column, self.index, self.extent = lane, row, column, index, extent
+
+
+def gather(source: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
+    """out[l, b, k] = source[l, b, index[l, b, k]]. source: [L, B, S]; index: integer [L, B, K].
+
+    Raises GatherIndexError under `a2a3` for an index outside the row; `cpu-sim` gives 0 there, as upstream's
+    simulator does (pto-isa: include/pto/cpu/TGather.hpp).
+    """
+    lanes = max(source.shape[0], index.shape[0])
+    extent = source.shape[-1]
+    bad = (index < 0) | (index >= extent)
+    if bad.any():
+        if profile != "cpu-sim":
+            lane, row, column = (int(axis[0]) for axis in np.nonzero(bad))
+            raise GatherIndexError(lane, row, column, int(index[lane, row, column]), extent)
+        taken = gather(source, np.where(bad, 0, index))
+        return np.where(np.broadcast_to(bad, taken.shape), np.zeros((), source.dtype), taken)
+    source = np.broadcast_to(source, (lanes, *source.shape[1:]))
+    index = np.broadcast_to(index, (lanes, *index.shape[1:]))
+    return np.take_along_axis(source, index.astype(np.int64), axis=-1)
+
+
+def transpose(x: np.ndarray, *, axis1: int = 0, axis2: int = 1, profile: str = "a2a3") -> np.ndarray:
+    """Two tile axes exchanged, contiguous. x: [L, *shape]; negative axes count from the end."""
+    rank = x.ndim - 1
+    return np.ascontiguousarray(np.swapaxes(x, axis1 % rank + 1, axis2 % rank + 1))
+
+
+def concat(*parts: np.ndarray, profile: str = "a2a3") -> np.ndarray:
+    """Tiles side by side along their last axis. parts: [L, ..., N_i]."""
+    lanes = max(part.shape[0] for part in parts)
+    return np.concatenate([np.broadcast_to(part, (lanes, *part.shape[1:])) for part in parts], axis=-1)
+
+
+def full(*, shape: tuple[int, ...], dtype: str, value: Any, profile: str = "a2a3") -> np.ndarray:
+    """A constant tile [1, *shape], or [L, *shape] where `value` is an array [L]."""
+    scalar = align_lanes(scalar_of(value, STORAGE[dtype]), len(shape) + 1)
+    lanes = scalar.shape[0] if scalar.ndim else 1
+    return np.broadcast_to(scalar, (lanes, *shape)).copy()
+
+
+def arange(
+    *, start: Any, shape: tuple[int, ...], dtype: str = "INT32", descending: bool = False, profile: str = "a2a3"
+) -> np.ndarray:
+    """start + j (start - j if descending) along the one row, wrapping in `dtype`. Result [1 or L, *shape]."""
+    storage = STORAGE[dtype]
+    steps = np.arange(shape[-1], dtype=np.int64)
+    first = align_lanes(np.asarray(start, dtype=np.int64), len(shape) + 1)
+    values = (first - steps if descending else first + steps).astype(storage)
+    return values.reshape(values.shape[0] if first.ndim else 1, *shape)
