@@ -1,0 +1,191 @@
+"""Rings against a plain model: a list of live blocks, oldest first."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ascend_model.ring import (
+    Allocation,
+    Blocked,
+    HeapRing,
+    RingFault,
+    RingSizes,
+    RingState,
+    TaskRing,
+    block_nbytes,
+    smallest_power_of_two,
+)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((), 0), ((1,), 1024), ((1024,), 1024), ((1025, 1), 3072), ((0, 5), 1024), ((2**31 - 1024,), 2**31 - 1024)],
+)
+def test_block_size_rounds_each_output_to_1024(sizes: tuple[int, ...], expected: int) -> None:
+    assert block_nbytes(sizes) == expected
+
+
+@pytest.mark.parametrize("sizes", [(2**31,), (2**30, 2**30), (2**31 - 1,)])
+def test_a_batch_of_2_gib_is_refused(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="32 signed bits"):
+        block_nbytes(sizes)
+
+
+def test_negative_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        block_nbytes((-1,))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 1), (1, 1), (2, 2), (3, 4), (1024, 1024), (1025, 2048)])
+def test_smallest_power_of_two(value: int, expected: int) -> None:
+    assert smallest_power_of_two(value) == expected
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"heap_bytes": (1024, 1024, 1024)},
+        {"heap_bytes": (512, 1024, 1024, 1024)},
+        {"task_window": (6, 8, 8, 8)},
+        {"task_window": (2, 8, 8, 8)},
+        {"dep_pool": (3, 4, 4, 4)},
+    ],
+)
+def test_sizes_that_the_runtime_refuses(sizes: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError):
+        RingSizes(**sizes)  # type: ignore[arg-type]
+
+
+def test_wrap_skips_the_end_and_counts_it() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=10 * 1024)
+    for nbytes in (4096, 4096):
+        assert isinstance(ring.try_allocate(nbytes), Allocation)
+    assert ring.try_allocate(3072) is Blocked.HEAP  # 2 KiB left at the end, nothing reclaimed
+    ring.retire_head()
+    third = ring.try_allocate(3072)  # 4 KiB free at the start
+    assert third == Allocation(2, 0, 3072)
+    assert ring.heap.head_bytes == 10 * 1024 + 3072  # the skipped 2 KiB count
+    assert ring.heap.tail_bytes == 4096
+
+
+def test_a_block_may_not_close_the_gap_to_the_tail() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=8192)
+    for _ in range(2):
+        ring.try_allocate(4096)
+    ring.retire_head()
+    assert ring.try_allocate(4096) is Blocked.HEAP  # top would meet tail and look empty
+    assert ring.try_allocate(3072) == Allocation(2, 0, 3072)
+
+
+def test_an_empty_ring_is_rebased_for_a_block_that_fits_only_at_zero() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=8192)
+    ring.try_allocate(5120)
+    ring.retire_head()
+    assert ring.try_allocate(8192) == Allocation(1, 0, 8192)
+    assert (ring.heap.head_bytes, ring.heap.tail_bytes) == (16384, 8192)
+
+
+def test_rebase_ignores_the_blocks_of_empty_tasks_behind_it() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=8192)
+    ring.try_allocate(5120)
+    ring.try_allocate(0)  # block end 5120, still live when the ring is rebased
+    ring.retire_head()
+    assert ring.try_allocate(8192) == Allocation(2, 0, 8192)
+    ring.retire_head()  # the empty task: its stale end must not move the tail to 5120
+    ring.refresh()
+    assert ring.heap.tail_bytes == 8192
+    ring.retire_head()
+    ring.refresh()
+    assert ring.heap.used_bytes == 0
+
+
+@pytest.mark.parametrize("window", [4, 8])
+def test_a_window_holds_one_task_less_than_its_slots(window: int) -> None:
+    ring = TaskRing(0, window=window, heap_bytes=1024)
+    for _ in range(window - 1):
+        assert isinstance(ring.try_allocate(0), Allocation)
+    assert ring.try_allocate(0) is Blocked.WINDOW
+
+
+def test_retiring_an_empty_ring_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no live task"):
+        TaskRing(0, window=4, heap_bytes=1024).retire_head()
+
+
+def test_fault_text_has_code_name_and_dump() -> None:
+    state = RingState(
+        ring=2,
+        scope_depth=2,
+        window_slots=8,
+        next_task=5,
+        last_task_alive=3,
+        top_bytes=100,
+        tail_bytes=50,
+        size_bytes=200,
+        used_bytes=50,
+        available_bytes=100,
+        requested_bytes=120,
+        head_name="qk_pv",
+        head_state="COMPLETED",
+        head_consumers=(1, 2),
+    )
+    text = str(RingFault(2, "no room", state))
+    for piece in ("error 2 HEAP_RING_DEADLOCK: no room", "top=100, tail=50", "consumers=1/2", "requested=120"):
+        assert piece in text
+
+
+class RingAgainstAList(RuleBasedStateMachine):
+    """Live blocks as a list; the ring must place, wrap and reclaim so that they never overlap."""
+
+    SIZE = 16 * 1024
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ring = TaskRing(0, window=8, heap_bytes=self.SIZE)
+        self.live: list[Allocation] = []
+        self.placed_bytes = 0
+
+    @rule(kib=st.integers(0, 17))
+    def allocate(self, kib: int) -> None:
+        before = (self.ring.next_id, self.ring.heap.head_bytes)
+        result = self.ring.try_allocate(kib * 1024)
+        if result is Blocked.WINDOW:
+            assert len(self.live) == 7
+        elif result is Blocked.HEAP:
+            # An empty ring takes every block up to its size.
+            assert kib > 0 and (kib * 1024 > self.SIZE or any(block.end > block.begin for block in self.live))
+        if isinstance(result, Blocked):
+            assert (self.ring.next_id, self.ring.heap.head_bytes) == before
+            return
+        assert result.end - result.begin == kib * 1024 and 0 <= result.begin <= result.end <= self.SIZE
+        for block in self.live:
+            assert result.end <= block.begin or block.end <= result.begin or block.begin == block.end or kib == 0
+        self.placed_bytes += kib * 1024
+        assert self.ring.heap.head_bytes - before[1] >= kib * 1024
+        self.live.append(result)
+
+    @precondition(lambda self: self.live)
+    @rule()
+    def retire(self) -> None:
+        assert self.ring.retire_head() == self.live.pop(0).local_id
+
+    @rule()
+    def look(self) -> None:
+        self.ring.refresh()
+
+    @invariant()
+    def counters_are_consistent(self) -> None:
+        heap: HeapRing = self.ring.heap
+        assert 0 <= heap.used_bytes <= self.SIZE
+        assert heap.head_bytes >= self.placed_bytes
+        live_bytes = sum(block.end - block.begin for block in self.live)
+        assert heap.used_bytes >= live_bytes
+        if self.live and self.live[-1].end > self.live[-1].begin:
+            assert heap.top == self.live[-1].end
+
+
+RingAgainstAList.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRingAgainstAList = RingAgainstAList.TestCase
