@@ -1,8 +1,8 @@
 """Cycles of one instruction: a function of its arguments and the chip alone, for a whole stream at once.
 
 An instruction holds its pipe for `hold` cycles, after a `head` that overlaps the instruction before it if
-that one is still running; its result is there `tail` cycles after it let go. What the scalar unit spends on issuing it is `issue`. All are whole cycles,
-rounded up once per instruction.
+that one is still running; its result is there `tail` cycles after it let go. What the scalar unit spends on
+issuing it is `issue`. All are whole cycles, rounded up once per instruction.
 Sources of the formulas: pto-isa: include/pto/costmodel/a2a3 (cube, vector, sync) and arch_config.hpp
 (transfers); pypto: include/pypto/backend/common/backend_handler.h (fixpipe drain).
 """
