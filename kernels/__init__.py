@@ -1,0 +1,1 @@
+"""Kernels that come with pto-sim, one folder for each model."""
