@@ -54,7 +54,8 @@ class Task:
     kind: 'AIC', 'AIV', 'MIX', 'ALLOC' or 'DUMMY'. block_streams: int32, the stream of each block
     (empty for ALLOC and DUMMY). output_nbytes: sizes of the buffers that the task allocates in its
     ring, before rounding (ALLOC tasks only). gm_unique_nbytes: distinct GM bytes that the whole
-    task touches, (read, written).
+    task touches, (read, written). registered_outputs: tensors that it enters in the TensorMap (its INOUT and
+    OUTPUT_EXISTING arguments, outside manual scopes).
     """
 
     id: int
@@ -70,6 +71,7 @@ class Task:
     early_resolve: bool = False
     gm_unique_nbytes: tuple[int, int] = (0, 0)
     site: int = 0
+    registered_outputs: int = 0
 
 
 @dataclass(frozen=True)
