@@ -25,10 +25,12 @@ class DecodeError(ValueError):
 
 
 def encode(value: object) -> Any:
-    """The JSON value of a plain value, tuple, list, named tuple or dataclass of these.
+    """The JSON value of a plain value, tuple, list, dict with text keys, named tuple or dataclass of these.
 
     Non-finite floats become {"float": "nan" | "inf" | "-inf"}: JSON has no word for them.
     """
+    if isinstance(value, np.generic):
+        return encode(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if type(value) in _PLAIN:
@@ -37,6 +39,8 @@ def encode(value: object) -> Any:
         return None
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): encode(item) for name, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     raise TypeError(f"a recorded program cannot hold a {type(value).__name__}: {value!r}")
@@ -56,6 +60,8 @@ def decode(kind: Any, value: Any, where: str = "value") -> Any:
     if origin is list:
         (item,) = typing.get_args(kind)
         return [decode(item, v, f"{where}[{i}]") for i, v in enumerate(_as_list(value, where))]
+    if origin is dict:
+        return _decode_dict(typing.get_args(kind)[1], value, where)
     if isinstance(kind, type) and issubclass(kind, tuple):
         return kind(*_decode_tuple(tuple(_hints(kind).values()), value, where))
     if dataclasses.is_dataclass(kind):
@@ -96,9 +102,17 @@ def _decode_plain(value: Any, where: str, depth: int) -> object:
         raise DecodeError(f"{where}: nested too deeply")
     if isinstance(value, list):
         return tuple(_decode_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value))
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() == {"float"}:
         return _decode_float(value, where)
+    if isinstance(value, dict):
+        return {name: _decode_plain(item, f"{where}.{name}", depth + 1) for name, item in value.items()}
     return value
+
+
+def _decode_dict(item: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DecodeError(f"{where}: expected an object, found {type(value).__name__}")
+    return {name: decode(item, v, f"{where}.{name}") for name, v in value.items()}
 
 
 def _decode_union(kind: Any, value: Any, where: str) -> Any:

@@ -92,7 +92,7 @@ def check_indices(program: Program) -> None:
 
 
 def _within(indices: Sequence[int] | np.ndarray, limit: int, what: str) -> None:
-    if len(indices) and not (0 <= min(indices) and max(indices) < limit):
+    if len(indices) and not (min(indices) >= 0 and max(indices) < limit):
         raise DecodeError(f"{what} is out of range: {min(indices)}..{max(indices)}, there are {limit}")
 
 
@@ -105,7 +105,7 @@ def _flat(rows: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:
 def _triples(columns: dict[str, np.ndarray], name: str) -> list[list[int]]:
     if len(columns[name]) % 3:
         raise DecodeError(f"{name}: not a multiple of three values")
-    return columns[name].reshape(-1, 3).tolist()  # type: ignore[no-any-return]
+    return columns[name].reshape(-1, 3).tolist()
 
 
 def _rows(columns: dict[str, np.ndarray], name: str) -> Iterator[np.ndarray]:

@@ -1,0 +1,162 @@
+"""The report as terminal tables: outcome first, then heap, then time, then findings."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pto_sim.report import summary
+from pto_sim.report.model import HeapReport, RunReport, TimeReport
+from pto_sim.report.units import bytes_text, scope_text, share_text, site_text, us_text
+
+_PATH_ROWS = 8
+_SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def print_report(report: RunReport, console: Console) -> None:
+    """Print every part of `report` that has something in it."""
+    console.print(outcome_panel(report))
+    if report.heap is not None:
+        for part in heap_tables(report.heap):
+            console.print(part)
+    if report.time is not None:
+        for part in time_tables(report.time):
+            console.print(part)
+    console.print(findings_table(report))
+
+
+def outcome_panel(report: RunReport) -> RenderableType:
+    """Passed or not, why, and the hashes of the outputs."""
+    good, line = summary.outcome(report)
+    head = Text("PASSED  " if good else "FAILED  ", style="bold green" if good else "bold red")
+    head.append(line, style="default")
+    parts: list[RenderableType] = []
+    if report.numerics == "fast":  # design: a run that is not bit-exact says so in its first line
+        parts.append(Text("numerics fast: BLAS order of operations, NOT bit-exact", style="bold yellow"))
+    parts += [head, Text("   ".join(f"{name} {value}" for name, value in summary.facts(report)), style="dim")]
+    if not good and report.error and "\n" in report.error:
+        parts.append(Text(report.error.split("\n", 1)[1]))  # its first line is the outcome's
+    if report.outputs:
+        parts.append(_outputs_table(report))
+    if report.runtime_error is not None:
+        parts.append(_ring_state(report.runtime_error.ring_state))
+    return Panel(Group(*parts), border_style="green" if good else "red")
+
+
+def _outputs_table(report: RunReport) -> Table:
+    table = Table("output", "shape", "dtype", "sha256", box=None, header_style="dim", pad_edge=False)
+    for name, row in report.outputs.items():
+        table.add_row(name, str(list(row.shape)), row.dtype, row.sha256)
+    return table
+
+
+def _ring_state(state: dict[str, object]) -> Table:
+    table = Table("ring state", "", box=None, header_style="dim", pad_edge=False)
+    for name, value in state.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def heap_tables(heap: HeapReport) -> list[RenderableType]:
+    """Ring high water by reading, then scopes of the first reading that was taken."""
+    readings = heap.readings()
+    rings = Table(
+        title=f"Ring heap: high water (pipe slots {heap.pipe_slots}, scope depth {heap.max_scope_depth})",
+        title_justify="left",
+    )
+    rings.add_column("ring")
+    rings.add_column("capacity", justify="right")
+    for name, _ in readings:
+        rings.add_column(name, justify="right")
+    for ring, capacity, high in summary.ring_rows(heap):
+        rings.add_row(ring, bytes_text(capacity), *(bytes_text(high.get(name, 0)) for name, _ in readings))
+    rings.add_section()
+    rings.add_row("frame", "residency", *(bytes_text(reading.frame_residency_bytes) for _, reading in readings))
+    return [rings, *(_scope_table(name, heap) for name, _ in readings[:1])]
+
+
+def _scope_table(name: str, heap: HeapReport) -> Table:
+    table = Table(title=f"Heap by scope (reading {name})", title_justify="left")
+    table.add_column("scope")
+    for title in ("depth", "ring", "times", "alloc", "high water", "residency"):
+        table.add_column(title, justify="right")
+    for row in summary.scope_rows(getattr(heap, name)):
+        table.add_row(
+            ("  " * row.depth) + site_text(scope_text(row.site)),
+            str(row.depth),
+            str(row.ring),
+            str(row.instances),
+            bytes_text(row.alloc_bytes),
+            bytes_text(row.high_water_bytes),
+            bytes_text(row.residency_bytes),
+        )
+    return table
+
+
+def time_tables(time: TimeReport) -> list[RenderableType]:
+    """Tasks in start order, use of the chip's pipes, and what the critical path is made of."""
+    return [_task_table(time), _pipe_table(time), _path_table(time)]
+
+
+def _task_table(time: TimeReport) -> Table:
+    table = Table(title=f"Time: {us_text(time.total_us)} us on {time.chip}", title_justify="left")
+    table.add_column("task")
+    table.add_column("kind")
+    for title in ("blocks", "start us", "end us", "core us"):
+        table.add_column(title, justify="right")
+    table.add_column("busiest pipes")
+    for task in time.per_task:
+        if task.kind in ("ALLOC", "DUMMY"):
+            continue  # they run on no core
+        table.add_row(
+            task.name,
+            task.kind,
+            str(task.blocks),
+            us_text(task.start_us),
+            us_text(task.end_us),
+            us_text(task.core_busy_us),
+            summary.busiest_pipes(task),
+        )
+    return table
+
+
+def _pipe_table(time: TimeReport) -> Table:
+    table = Table(title="Pipes over the whole run", title_justify="left")
+    table.add_column("pipe")
+    table.add_column("busy", justify="right")
+    table.add_column("mostly idle for")
+    for pipe in time.pipes:
+        table.add_row(pipe.pipe, share_text(pipe.busy_cycles, pipe.total_cycles), summary.main_idle_reason(pipe))
+    return table
+
+
+def _path_table(time: TimeReport) -> Table:
+    table = Table(title="Critical path", title_justify="left")
+    table.add_column("what")
+    table.add_column("reason")
+    table.add_column("us", justify="right")
+    table.add_column("share", justify="right")
+    shares = summary.path_shares(time.critical_path)
+    for row in shares[:_PATH_ROWS]:
+        table.add_row(row.what, row.reason, us_text(row.us), share_text(row.us, time.total_us))
+    if rest := shares[_PATH_ROWS:]:
+        us = sum(row.us for row in rest)
+        table.add_row(f"{len(rest)} more", "", us_text(us), share_text(us, time.total_us))
+    return table
+
+
+def findings_table(report: RunReport) -> RenderableType:
+    """Findings, the gravest first."""
+    if not report.findings:
+        return Text("Findings: none")
+    table = Table(title="Findings", title_justify="left")
+    for title in ("code", "severity", "site", "message"):
+        table.add_column(title, overflow="fold")
+    for finding in sorted(report.findings, key=lambda f: (summary.SEVERITY_ORDER[f.severity], f.code, f.site)):
+        text = f"{finding.title}: {finding.message}" + (f"\n{finding.hint}" if finding.hint else "")
+        table.add_row(
+            finding.code, Text(finding.severity, style=_SEVERITY_STYLE[finding.severity]), site_text(finding.site), text
+        )
+    return table
