@@ -105,10 +105,12 @@ class RingSizes:
 
 @unique
 class Blocked(str, Enum):
-    """What an allocation waits for."""
+    """What a submission waits for."""
 
     WINDOW = "task window"
     HEAP = "ring heap"
+    DEP_POOL = "dep pool"
+    TENSORMAP = "TensorMap"
 
 
 @dataclass(frozen=True)
