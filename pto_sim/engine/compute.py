@@ -1,0 +1,206 @@
+"""Applying the operators of the table to tiles: checks once for each call site, then one function call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.storage import FILL_BYTE, Tensor
+from pto_sim.engine.tile import Tile
+from pto_sim.numerics.element_types import ScalarRangeError
+from pto_sim.numerics.elementwise import IntegerDivisionError
+from pto_sim.numerics.l0_tiling import k_split
+from pto_sim.numerics.movement import GatherIndexError
+from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
+from pto_sim.program.dtypes import DTYPES, DataType
+from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.model import OpSignature, ValueType
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+_INT_SCALAR = ValueType((), "INDEX", "scalar")
+_FLOAT_SCALAR = ValueType((), "FP32", "scalar")
+_CUBE = frozenset({"matmul", "matmul_acc"})
+
+
+class _Plan(NamedTuple):
+    """What is fixed for one op at one line on given operand types."""
+
+    signature: int
+    row: OpRow
+    out: ValueType
+    dtype: DataType
+    keywords: dict[str, Any]
+
+
+class Compute:
+    """The compute operators of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._plans: dict[Any, _Plan] = {}
+        self._profile = "a2a3" if run.options.numerics == "fast" else run.options.numerics
+        self._fast = run.options.numerics == "fast"
+
+    def apply(self, name: str, operands: Sequence[Any], attrs: Mapping[str, Any]) -> Tile:
+        """The result of operator `name`. attrs: hashable keyword attributes of the table's row.
+
+        Raises KernelError: PTO204 outside a task, PTO202 for shapes and types that the operator does not take,
+        PTO205 for a value that it cannot take (an index outside its row, a division by zero).
+        """
+        run = self.run
+        core = run.task_core(f"pl.{name}")
+        tiles = [run.memory.materialize(x) if type(x) is Tensor else x for x in operands]
+        types = tuple(x.type if type(x) is Tile else self._scalar_type(name, x) for x in tiles)
+        site = run.here()
+        key = (name, types, tuple(attrs.items()), site)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(name, types, attrs, site)
+        inputs = [x for x in tiles if type(x) is Tile]
+        valid = inputs[0].valid if inputs else None
+        arrays = [x.resolve() if isinstance(x, (Tile, LaneScalar)) else x for x in tiles]
+        if name in _CUBE and any(array.ndim != 3 for array in arrays):
+            data = self._batched(plan, arrays)
+        elif any(x.valid is not None for x in inputs):
+            data, valid = self._on_valid(plan, inputs, arrays)
+        else:
+            data = self._call(plan, arrays)
+        return self._result(core, plan, name, inputs, data, valid)
+
+    def _result(
+        self, core: Any, plan: _Plan, name: str, inputs: list[Tile], data: np.ndarray, valid: tuple[int, ...] | None
+    ) -> Tile:
+        numbers = tuple(x.number for x in inputs)
+        if name == "matmul_acc":
+            # The accumulator is updated in place on chip: its old name must not be used again.
+            tile = Tile(
+                core, data, plan.out, plan.dtype, inputs[0].number, root=inputs[0].root, accumulator=True, valid=valid
+            )
+        else:
+            tile = core.make_tile(data, plan.out, plan.dtype, accumulator=name in _CUBE, valid=valid)
+        core.record(plan.signature, tile.number, numbers)
+        return tile
+
+    def _call(self, plan: _Plan, arrays: Sequence[Any]) -> np.ndarray:
+        try:
+            return plan.row.function(*arrays, profile=self._profile, **plan.keywords)
+        except (ScalarRangeError, IntegerDivisionError) as error:
+            raise KernelError(
+                "PTO205",
+                f"pl.{plan.row.name} cannot take this value",
+                site=self.run.site(),
+                values=str(error),
+                hint="change the value or the element type",
+            ) from error
+        except GatherIndexError as error:
+            core = self.run.task_core("pl.gather")
+            raise KernelError(
+                "PTO205",
+                "a gather index is outside its row",
+                site=self.run.site(),
+                values=f"{error} (block {int(core.lanes.ids[min(error.lane, len(core.lanes) - 1)])})",
+                hint="clamp the index, or mask the rows that have none",
+            ) from error
+
+    def _scalar_type(self, name: str, value: Any) -> ValueType:
+        if isinstance(value, LaneScalar):
+            return _FLOAT_SCALAR if value.base.dtype.kind == "f" else _INT_SCALAR
+        if isinstance(value, (float, np.floating)):
+            return _FLOAT_SCALAR
+        if isinstance(value, (int, np.integer)):
+            return _INT_SCALAR
+        raise KernelError(
+            "PTO202",
+            f"pl.{name} takes tiles and numbers",
+            site=self.run.site(),
+            values=f"got {type(value).__name__}",
+            hint="check the operand",
+        )
+
+    def _plan(self, name: str, types: tuple[ValueType, ...], attrs: Mapping[str, Any], site: int) -> _Plan:
+        row = OP_TABLE[name]
+        batch: tuple[int, ...] = ()
+        checked = types
+        if name in _CUBE and any(len(t.shape) > 2 for t in types):
+            batch = np.broadcast_shapes(*(t.shape[:-2] for t in types))
+            checked = tuple(ValueType(t.shape[-2:], t.dtype, t.space) for t in types)
+        try:
+            shape, dtype = infer(row, checked, attrs)
+        except OpTypeError as error:
+            raise KernelError(
+                "PTO202", error.rule, site=self.run.site(), values=error.values, hint=error.hint
+            ) from error
+        out = ValueType((*batch, *shape), dtype, "tile")
+        recorded = dict(attrs)
+        keywords = dict(attrs)
+        if name in _CUBE:
+            extent = checked[-2].shape[0 if attrs.get("a_trans") else 1]
+            recorded["k_split"] = keywords["k_split"] = k_split(shape[0], shape[1], extent, checked[-1].dtype)
+        core = self.run.task_core(f"pl.{name}")
+        core.check_capacity(out, _nbytes(out), name in _CUBE)
+        signature = OpSignature(name, types, out, tuple(sorted(recorded.items())), site)
+        return _Plan(self.run.recorder.signature(signature), row, out, DTYPES[dtype], keywords)
+
+    def _batched(self, plan: _Plan, arrays: list[np.ndarray]) -> np.ndarray:
+        """A matmul with batch dimensions: one product for each of them, in order."""
+        batch = plan.out.shape[:-2]
+        lanes = max(array.shape[0] for array in arrays)
+        out = np.empty((lanes, *plan.out.shape), plan.dtype.numpy)
+        for index in np.ndindex(*batch):
+            parts = []
+            for array in arrays:
+                extra = array.ndim - 3
+                place = tuple(0 if array.shape[1 + a] == 1 else index[len(batch) - extra + a] for a in range(extra))
+                parts.append(array[(slice(None), *place)])
+            out[(slice(None), *index)] = self._call(plan, parts)
+        return out
+
+    def _on_valid(
+        self, plan: _Plan, inputs: list[Tile], arrays: list[Any]
+    ) -> tuple[np.ndarray, tuple[int, ...] | None]:
+        """An operator on partly valid tiles: it touches the valid cells only, the others hold the fill."""
+        if plan.row.unit != "V" or plan.row.shape_rule not in (
+            "same",
+            "same_or_row",
+            "cast",
+            "row_reduce",
+            "col_reduce",
+        ):
+            raise UnsupportedError(
+                f"pl.{plan.row.name} on a partly valid tile", site=self.run.site(), hint="pl.fillpad the operands first"
+            )
+        full = [x.valid or x.shape for x in inputs]
+        if any(box != full[0] for box in full):
+            raise KernelError(
+                "PTO202",
+                f"pl.{plan.row.name} needs operands of one valid shape",
+                site=self.run.site(),
+                values=" and ".join(str(list(box)) for box in full),
+                hint="narrow both alike, or pl.fillpad them",
+            )
+        box = (slice(None), *(slice(0, extent) for extent in full[0]))
+        queue = [a[box] if isinstance(a, np.ndarray) and a.ndim == len(box) else a for a in arrays]
+        part = self._call(plan, queue)
+        if part.shape[1:] == plan.out.shape:
+            return part, None
+        assert plan.dtype.numpy is not None
+        count = part.shape[0] * int(np.prod(plan.out.shape)) * plan.dtype.nbytes
+        data = np.full(count, FILL_BYTE, np.uint8).view(plan.dtype.numpy).reshape(part.shape[0], *plan.out.shape)
+        data[(slice(None), *(slice(0, extent) for extent in part.shape[1:]))] = part
+        return data, part.shape[1:]
+
+    def narrow(self, data: np.ndarray, dtype: DataType) -> np.ndarray:
+        """An FP32 accumulator narrowed to `dtype`, to nearest even: what the fixpipe does on a store.
+
+        pto-isa: include/pto/cpu/TStore.hpp (a static_cast).
+        """
+        return OP_TABLE["cast"].function(data, target=dtype.name, mode="rint", profile=self._profile)
+
+
+def _nbytes(type_: ValueType) -> int:
+    return int(np.prod(type_.shape)) * DTYPES[type_.dtype].nbytes

@@ -1,0 +1,202 @@
+"""Launching tasks: pl.spmd and pl.at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.engine.core import CoreState
+from pto_sim.engine.storage import Tensor
+from pto_sim.program.errors import KernelError
+from pto_sim.program.model import Access, TaskArg, TaskRecord
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+
+class TaskId:
+    """Names a launched task in `deps=`. index: its position in the recorded Program's tasks."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int = -1) -> None:
+        self.index = index
+
+
+class SplitMode:
+    """How the two AIV of a cluster share the vector part of a mixed task."""
+
+    NONE = "none"
+    UP_DOWN = "up_down"
+    LEFT_RIGHT = "left_right"
+
+
+class Optimization:
+    """An entry of `optimizations=`: it changes scheduling, never a value."""
+
+    __slots__ = ("kind", "value")
+
+    def __init__(self, kind: str, value: Any) -> None:
+        self.kind, self.value = kind, value
+
+
+class TaskInProgress:
+    """A task while its blocks execute."""
+
+    def __init__(self, run: Run, form: str, blocks: int, name: str, options: dict[str, Any]) -> None:
+        if run.core is not None:
+            raise KernelError(
+                "PTO204",
+                "a task cannot launch another task",
+                site=run.site(),
+                values=f"pl.{form} inside the body of a task",
+                hint="launch both from the orchestration",
+            )
+        self.run = run
+        self.index = len(run.recorder.tasks)
+        self.arguments: dict[int, tuple[Tensor, list[bool]]] = {}
+        self.accesses: list[Access] = []
+        self.streams = np.zeros(blocks, np.int32)
+        site = run.here()
+        self.record = TaskRecord(
+            name or f"{form}_{self.index}",
+            form,
+            site,
+            blocks,
+            self.streams,
+            [],
+            [],
+            sync_start=bool(options.get("sync_start", False)),
+            early_resolve=bool(options.get("allow_early_resolve", False)),
+            explicit_deps=_dependency_indices(run, options.get("deps", ())),
+        )
+        for entry in options.get("optimizations", ()) or ():
+            self._apply(entry)
+        run.recorder.tasks.append(self.record)
+        run.recorder.event("task", self.index, site)
+        run.task = self
+        for observer in run.observers:
+            observer.on_task_begin(self.index, self.record.name, blocks)
+
+    def _apply(self, entry: Any) -> None:
+        if not isinstance(entry, Optimization):
+            raise KernelError(
+                "PTO206",
+                "optimizations= takes pl.split(...) and pl.cross_core_slot(...)",
+                site=self.run.site(),
+                values=f"got {entry!r}",
+                hint="write optimizations=[pl.split(pl.SplitMode.UP_DOWN)]",
+            )
+        if entry.kind == "split":
+            self.record.split = entry.value
+        else:
+            self.record.slot_num = entry.value
+
+    def finish_group(self, core: CoreState) -> None:
+        """The blocks of `core` have run."""
+        self.streams[core.recorder.lanes.ids] = core.recorder.streams(self.run.recorder.stream)
+        self.accesses.extend(core.recorder.finished_accesses())
+        self.run.core = None
+
+    def finish(self) -> None:
+        """Every block has run."""
+        self.record.accesses = self.accesses
+        self.record.args = [
+            TaskArg(tensor.storage.tensor, used[0], used[1], tensor.offset, tensor.shape, tensor.strides)
+            for tensor, used in self.arguments.values()
+        ]
+        self.run.task = None
+        for observer in self.run.observers:
+            observer.on_task_end(self.index, self.record)
+
+
+def _dependency_indices(run: Run, deps: Any) -> list[int]:
+    indices = []
+    for dep in deps or ():
+        if dep is None:
+            continue
+        if not isinstance(dep, TaskId):
+            raise KernelError(
+                "PTO206",
+                "deps= takes task ids",
+                site=run.site(),
+                values=f"got {dep!r}",
+                hint="bind one with `with pl.spmd(...) as tid:` or `with pl.at(...) as tid:`",
+            )
+        indices.append(dep.index)
+    return indices
+
+
+class Spmd:
+    """`for i in pl.spmd(n):` runs the body once for each block, or once for each group of blocks in lockstep."""
+
+    def __init__(self, run: Run, blocks: Any, name: str, lockstep: bool, options: dict[str, Any]) -> None:
+        count = blocks.__index__() if not isinstance(blocks, bool) else 0
+        if count < 1:
+            raise KernelError(
+                "PTO206",
+                "pl.spmd needs at least one block",
+                site=run.site(),
+                values=f"got {blocks!r}",
+                hint="give a positive number of blocks",
+            )
+        self.run, self.blocks, self.name, self.options = run, count, name, options
+        self.group = run.options.lanes if lockstep else 1
+        self.task_id = TaskId()
+
+    def _groups(self) -> Iterator[np.ndarray]:
+        order = np.arange(self.blocks, dtype=np.int32)
+        seed = self.run.options.block_order_seed
+        if seed is not None:
+            order = np.random.default_rng(seed).permutation(order)
+        for start in range(0, self.blocks, self.group):
+            yield np.sort(order[start : start + self.group]) if self.group > 1 else order[start : start + 1]
+
+    def __iter__(self) -> Iterator[Any]:
+        run = self.run
+        task = TaskInProgress(run, "spmd", self.blocks, self.name, self.options)
+        self.task_id.index = task.index
+        for ids in self._groups():
+            core = CoreState(run, ids, self.blocks)
+            run.core = core
+            yield core.block
+            task.finish_group(core)
+        task.finish()
+
+
+class At:
+    """`with pl.at(level=pl.Level.CORE_GROUP) as tid:` runs its body as one task of one block."""
+
+    def __init__(self, run: Run, name: str, options: dict[str, Any]) -> None:
+        self.run, self.name, self.options = run, name, options
+        self._task: TaskInProgress | None = None
+
+    def __enter__(self) -> TaskId:
+        run = self.run
+        self._task = TaskInProgress(run, "at", 1, self.name, self.options)
+        run.core = CoreState(run, np.zeros(1, np.int32), 1)
+        return TaskId(self._task.index)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            assert self._task is not None and self.run.core is not None
+            self._task.finish_group(self.run.core)
+            self._task.finish()
+
+
+def known_options(run: Run, form: str, options: dict[str, Any], known: Sequence[str]) -> None:
+    """Raises KernelError (PTO206) for a keyword that the language does not know."""
+    for name in options:
+        if name not in known:
+            raise KernelError(
+                "PTO206",
+                f"pl.{form} has no keyword {name!r}",
+                site=run.site(),
+                values=f"known: {', '.join(known)}",
+                hint="check the spelling",
+            )

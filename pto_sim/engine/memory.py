@@ -1,0 +1,274 @@
+"""Views, subscripts, on-chip buffers: everything that says where a value lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.storage import FILL_BYTE, Storage, Tensor, element_count, row_major
+from pto_sim.engine.tile import Tile
+from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.model import OpSignature, TensorInfo, ValueType
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+
+class Memory:
+    """The memory operations of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._signatures: dict[Any, int] = {}
+
+    # -- subscripts -------------------------------------------------------------------------------
+
+    def subscript(self, value: Tensor | Tile, index: Any) -> Any:
+        """`x[index]`: a view in orchestration, a load of a tensor or a view of a tile inside a task."""
+        window = parse_subscript(self.run, value.shape, index)
+        if isinstance(value, Tile):
+            return self.tile_window(value, window)
+        if len(window.dropped) == value.ndim:
+            return self.run.transfers.read(value, window.offsets)
+        if self.run.core is None:
+            return self.view(value, window)
+        return self.run.transfers.load(value, window.offsets, window.sizes, window.result_shape())
+
+    def assign(self, target: Tensor | Tile, index: Any, value: Any) -> None:
+        """`x[index] = value` inside a task: a store to GM, or an update of a tile in place."""
+        run = self.run
+        run.task_core("an assignment to a tensor's elements")
+        window = parse_subscript(run, target.shape, index)
+        if isinstance(value, Tensor):
+            value = self.materialize(value)
+        if not isinstance(value, Tile):
+            raise KernelError(
+                "PTO206",
+                "an element is written with pl.write, not with a subscript",
+                site=run.site(),
+                values=f"right-hand side {type(value).__name__}",
+                hint="pl.write(x, [i, j], s), or assign a tile made by pl.full",
+            )
+        self._check_window_shape(window, value)
+        if isinstance(target, Tile):
+            self.update_tile(target, window, value)
+        else:
+            run.transfers.store(target, window.offsets, window.sizes, value)
+
+    def _check_window_shape(self, window: Window, value: Tile) -> None:
+        shape = window.result_shape()
+        if shape != value.shape and _squeezed(shape) != _squeezed(value.shape):
+            raise KernelError(
+                "PTO202",
+                "the window and the value assigned to it have different shapes",
+                site=self.run.site(),
+                values=f"window {list(shape)}, value {list(value.shape)}",
+                hint="make the slice as large as the tile, or slice the tile",
+            )
+
+    def view(self, tensor: Tensor, window: Window) -> Tensor:
+        """A window of a tensor without a copy. Raises KernelError (PTO203) if it leaves the tensor."""
+        tensor.check_alive()
+        for axis, (offset, size) in enumerate(zip(window.offsets, window.sizes, strict=True)):
+            if offset < 0 or offset + size > tensor.shape[axis]:
+                raise out_of_bounds(self.run, "a view", offset_array(window.offsets), window.sizes, tensor.shape, 0)
+        start = tensor.offset + sum(o * s for o, s in zip(window.offsets, tensor.strides, strict=True))
+        kept = [axis for axis in range(tensor.ndim) if axis not in window.dropped]
+        return tensor.view(tuple(window.sizes[a] for a in kept), tuple(tensor.strides[a] for a in kept), int(start))
+
+    def materialize(self, tensor: Tensor) -> Tile:
+        """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
+        return self.run.transfers.load(tensor, (0,) * tensor.ndim, tensor.shape, tensor.shape)
+
+    # -- windows of tiles ---------------------------------------------------------------------------
+
+    def tile_window(self, tile: Tile, window: Window) -> Tile:
+        """A view of a tile (a copy where the offset differs between blocks)."""
+        run = self.run
+        core = run.task_core("a slice of a tile")
+        data = tile.resolve()
+        self._check_tile_bounds(window, tile.shape)
+        if any(type(offset) is LaneScalar for offset in window.offsets):
+            out = self._lane_windows(data, window)
+        else:
+            box: Any = (slice(None), *(slice(o, o + s) for o, s in zip(window.offsets, window.sizes, strict=True)))
+            out = data[box]
+        shape = window.result_shape()
+        if shape != window.sizes:
+            out = out.reshape(out.shape[0], *shape)
+        return self._record_view("slice", core, tile, out, shape)
+
+    def _record_view(self, op: str, core: Any, tile: Tile, out: np.ndarray, shape: tuple[int, ...]) -> Tile:
+        type_ = ValueType(shape, tile.dtype.name, "tile")
+        view = core.make_tile(out, type_, tile.dtype, root=tile.root, accumulator=tile.accumulator)
+        core.record(self._signature(op, (tile.type,), type_, ()), view.number, (tile.number,))
+        return view
+
+    def _check_tile_bounds(self, window: Window, shape: tuple[int, ...]) -> None:
+        for axis, (offset, size) in enumerate(zip(window.offsets, window.sizes, strict=True)):
+            values = offset.resolve() if type(offset) is LaneScalar else np.array([offset])
+            bad = np.flatnonzero((values < 0) | (values + size > shape[axis]))
+            if len(bad):
+                raise out_of_bounds(
+                    self.run, "a slice of a tile", offset_array(window.offsets), window.sizes, shape, int(bad[0])
+                )
+
+    def _lane_windows(self, data: np.ndarray, window: Window) -> np.ndarray:
+        offsets = offset_array(window.offsets)
+        lanes = offsets.shape[1]
+        out = np.empty((lanes, *window.sizes), data.dtype)
+        for lane in range(lanes):
+            box = tuple(slice(o, o + s) for o, s in zip(offsets[:, lane].tolist(), window.sizes, strict=True))
+            out[lane] = data[(lane if data.shape[0] > 1 else 0, *box)]
+        return out
+
+    def update_tile(self, target: Tile, window: Window, value: Tile) -> None:
+        """Write a tile into a window of another in place, on the active lanes."""
+        run = self.run
+        core = run.task_core("an assignment to a tile")
+        if value.dtype is not target.dtype:
+            raise KernelError(
+                "PTO202",
+                "assembling into a tile needs the same element type",
+                site=run.site(),
+                values=f"tile {target.dtype.name}, value {value.dtype.name}",
+                hint=f"cast it first: pl.cast(x, target_type=pl.{target.dtype.name})",
+            )
+        self._check_tile_bounds(window, target.shape)
+        source = value.resolve().reshape(-1, *window.sizes)
+        self._write_lanes(target, window, source)
+        core.record(
+            self._signature("assemble", (target.type, value.type), target.type, ()),
+            target.number,
+            (target.number, value.number),
+        )
+
+    def _write_lanes(self, target: Tile, window: Window, source: np.ndarray) -> None:
+        core = target.core
+        lane_offsets = any(type(offset) is LaneScalar for offset in window.offsets)
+        everywhere = core.lanes is target.lanes
+        if (
+            target.data.shape[0] == 1
+            and len(target.lanes) > 1
+            and (source.shape[0] > 1 or lane_offsets or not everywhere)
+        ):
+            target.data = np.repeat(target.data, len(target.lanes), axis=0)
+        lanes: Any = slice(None) if everywhere else core.lanes.positions_in(target.lanes)
+        if not lane_offsets:
+            box = tuple(slice(o, o + s) for o, s in zip(window.offsets, window.sizes, strict=True))
+            target.data[(lanes, *box)] = source
+            return
+        offsets = offset_array(window.offsets)
+        positions = range(offsets.shape[1]) if everywhere else lanes
+        for column, lane in enumerate(positions):
+            box = tuple(slice(o, o + s) for o, s in zip(offsets[:, column].tolist(), window.sizes, strict=True))
+            target.data[(lane, *box)] = source[column if source.shape[0] > 1 else 0]
+
+    # -- shapes -------------------------------------------------------------------------------------
+
+    def reshape(self, value: Tensor | Tile, shape: tuple[int, ...]) -> Tensor | Tile:
+        """The same elements under another shape, without a copy. Raises KernelError (PTO202)."""
+        run = self.run
+        if element_count(shape) != element_count(value.shape):
+            raise KernelError(
+                "PTO202",
+                "reshape keeps the number of elements",
+                site=run.site(),
+                values=f"{list(value.shape)}: {element_count(value.shape)}, {list(shape)}: {element_count(shape)}",
+                hint="slice first, or correct the shape",
+            )
+        if isinstance(value, Tile):
+            core = run.task_core("a reshape of a tile")
+            if value.valid is not None:
+                raise UnsupportedError("pl.reshape of a partly valid tile", site=run.site(), hint="pl.fillpad it first")
+            data = value.resolve()
+            return self._record_view("reshape", core, value, data.reshape(data.shape[0], *shape), shape)
+        value.check_alive()
+        if value.strides != row_major(value.shape):
+            raise KernelError(
+                "PTO202",
+                "only a contiguous tensor can be reshaped without a copy",
+                site=run.site(),
+                values=f"shape {list(value.shape)}, strides {list(value.strides)}",
+                hint="reshape the whole tensor first, then slice it",
+            )
+        return value.view(shape, row_major(shape), value.offset)
+
+    def with_valid(self, tile: Tile, valid: tuple[int, ...]) -> Tile:
+        """The same tile with another valid shape."""
+        core = self.run.task_core("pl.set_validshape")
+        view = self._record_view("reshape", core, tile, tile.resolve(), tile.shape)
+        view.valid = valid if valid != tile.shape else None
+        return view
+
+    def filled(self, tile: Tile, value: float) -> Tile:
+        """A tile whose invalid elements hold `value` and which is valid everywhere."""
+        core = self.run.task_core("pl.fillpad")
+        data = tile.resolve().copy()
+        if tile.valid is not None:
+            keep = np.zeros(tile.shape, bool)
+            keep[tuple(slice(0, extent) for extent in tile.valid)] = True
+            data[:, ~keep] = _pad_value(data.dtype, value)
+        out = core.make_tile(data, tile.type, tile.dtype)
+        core.record(self._signature("fillpad", (tile.type,), tile.type, ()), out.number, (tile.number,))
+        return out
+
+    # -- new buffers ----------------------------------------------------------------------------------
+
+    def create(self, shape: tuple[int, ...], dtype: DataType, manual_dep: bool, init_value: Any) -> Tensor | Tile:
+        """A GM buffer in orchestration, a scratch tile inside a task; its elements are unwritten."""
+        run = self.run
+        if dtype.numpy is None:
+            raise UnsupportedError(
+                f"element type {dtype.name} on a2a3", site=run.site(), hint="use a 8-bit or wider type"
+            )
+        if run.core is not None:
+            if init_value is not None:
+                raise UnsupportedError("create_tensor(init_value=) inside a task", site=run.site(), hint="use pl.full")
+            return self.create_tile(shape, dtype)
+        site = run.here()
+        count = element_count(shape)
+        index = len(run.recorder.tensors)
+        info = TensorInfo("", shape, dtype.name, count * dtype.nbytes, "alloc", "", site, manual_dep, run.scopes.depth)
+        run.recorder.tensors.append(info)
+        run.recorder.event("alloc", index, site)
+        storage = Storage.unwritten(index, dtype, count)
+        if init_value is not None:
+            storage.flat[:] = init_value
+        run.scopes.own(storage)
+        return Tensor(run, storage, shape)
+
+    def create_tile(self, shape: tuple[int, ...], dtype: DataType) -> Tile:
+        """An on-chip buffer whose elements are unwritten."""
+        core = self.run.task_core("an on-chip buffer")
+        assert dtype.numpy is not None
+        type_ = ValueType(shape, dtype.name, "tile")
+        data = np.full((1, element_count(shape) * dtype.nbytes), FILL_BYTE, np.uint8).view(dtype.numpy)
+        tile = core.make_tile(data.reshape(1, *shape), type_, dtype)
+        core.record(self._signature("create_tile", (), type_, ()), tile.number, ())
+        return tile
+
+    def _signature(
+        self, op: str, ins: tuple[ValueType, ...], out: ValueType | None, attrs: tuple[tuple[str, object], ...]
+    ) -> int:
+        site = self.run.here()
+        key = (op, ins, out, attrs, site)
+        index = self._signatures.get(key)
+        if index is None:
+            index = self._signatures[key] = self.run.recorder.signature(OpSignature(op, ins, out, attrs, site))
+        return index
+
+
+def _pad_value(dtype: np.dtype, value: float) -> object:
+    """The pad value in an element type: infinities become the extremes of an integer type."""
+    if value == 0 or dtype.kind not in "iu":
+        return np.float32(value).astype(dtype)
+    return np.iinfo(dtype).max if value > 0 else np.iinfo(dtype).min
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(extent for extent in shape if extent != 1)

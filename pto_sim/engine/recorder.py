@@ -1,0 +1,136 @@
+"""Recording a run: sites, signatures, streams, tensors, tasks and events of the Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pto_sim.engine.lanes import LaneSet
+from pto_sim.program.model import (
+    Access,
+    Event,
+    OpSignature,
+    Program,
+    Site,
+    Stream,
+    TaskRecord,
+    TensorInfo,
+    TileOp,
+)
+
+RawAccess = tuple[int, bool, int, LaneSet, np.ndarray, tuple[int, ...], tuple[int, ...]]
+
+
+class Recorder:
+    """Collects a Program while a kernel runs. Equal sites, signatures and streams are stored once."""
+
+    def __init__(self) -> None:
+        self.sites: list[Site] = []
+        self.signatures: list[OpSignature] = []
+        self.streams: list[Stream] = []
+        self.tensors: list[TensorInfo] = []
+        self.tasks: list[TaskRecord] = []
+        self.events: list[Event] = []
+        self._site_index: dict[Site, int] = {}
+        self._signature_index: dict[OpSignature, int] = {}
+        self._stream_index: dict[tuple[TileOp, ...], int] = {}
+
+    def site(self, site: Site) -> int:
+        """Index of a source site."""
+        index = self._site_index.get(site)
+        if index is None:
+            index = self._site_index[site] = len(self.sites)
+            self.sites.append(site)
+        return index
+
+    def signature(self, signature: OpSignature) -> int:
+        """Index of an op signature."""
+        index = self._signature_index.get(signature)
+        if index is None:
+            index = self._signature_index[signature] = len(self.signatures)
+            self.signatures.append(signature)
+        return index
+
+    def stream(self, ops: tuple[TileOp, ...]) -> int:
+        """Index of a stream."""
+        index = self._stream_index.get(ops)
+        if index is None:
+            index = self._stream_index[ops] = len(self.streams)
+            self.streams.append(Stream(ops))
+        return index
+
+    def event(self, kind: str, value: object, site: int) -> None:
+        """Append an orchestrator event."""
+        self.events.append(Event(kind, value, site))
+
+    def program(self, name: str, profile: str, variant: str) -> Program:
+        """The finished Program."""
+        return Program(
+            name, profile, variant, self.sites, self.signatures, self.streams, self.tensors, self.tasks, self.events
+        )
+
+
+class BlockRecorder:
+    """The operations of one group of blocks while it runs.
+
+    ops: recorded operations in order; lane_sets: the lanes on which each of them ran.
+    """
+
+    __slots__ = ("_next_value", "accesses", "lane_sets", "lanes", "ops")
+
+    def __init__(self, lanes: LaneSet) -> None:
+        self.lanes = lanes
+        self.ops: list[tuple[int, int, tuple[int, ...], int]] = []
+        self.lane_sets: list[LaneSet] = []
+        self.accesses: list[RawAccess] = []
+        self._next_value = 0
+
+    def value(self) -> int:
+        """A new value number."""
+        self._next_value += 1
+        return self._next_value - 1
+
+    def add(self, signature: int, out: int, ins: tuple[int, ...], gm: int, lanes: LaneSet) -> None:
+        """Record one operation that ran on `lanes`."""
+        self.ops.append((signature, out, ins, gm))
+        self.lane_sets.append(lanes)
+
+    def streams(self, intern: Callable[[tuple[TileOp, ...]], int]) -> np.ndarray:
+        """Stream index of each lane, int32 [L]."""
+        make = TileOp._make
+        if all(lanes is self.lanes for lanes in self.lane_sets):
+            index = intern(tuple(make(op) for op in self.ops))
+            return np.full(len(self.lanes), index, np.int32)
+        return self._divergent(intern)
+
+    def _divergent(self, intern: Callable[[tuple[TileOp, ...]], int]) -> np.ndarray:
+        active = np.zeros((len(self.ops), len(self.lanes)), bool)
+        for row, lanes in enumerate(self.lane_sets):
+            active[row, lanes.positions_in(self.lanes)] = True
+        patterns, which = np.unique(active, axis=1, return_inverse=True)
+        indices = np.empty(patterns.shape[1], np.int32)
+        for column in range(patterns.shape[1]):
+            indices[column] = intern(_renumber([self.ops[row] for row in np.flatnonzero(patterns[:, column])]))
+        return indices[which.reshape(-1)]
+
+    def finished_accesses(self) -> list[Access]:
+        """The recorded GM accesses as Program records."""
+        return [
+            Access(tensor, write, site, lanes.ids, offsets, shape, strides)
+            for tensor, write, site, lanes, offsets, shape, strides in self.accesses
+        ]
+
+
+def _renumber(ops: list[tuple[int, int, tuple[int, ...], int]]) -> tuple[TileOp, ...]:
+    """The operations with value numbers counted from 0 in order of first appearance.
+
+    A block's stream must not depend on which other blocks ran in the same group.
+    """
+    numbers: dict[int, int] = {}
+    result = []
+    for signature, out, ins, gm in ops:
+        new_ins = tuple(numbers.setdefault(value, len(numbers)) for value in ins)
+        new_out = numbers.setdefault(out, len(numbers)) if out >= 0 else out
+        result.append(TileOp(signature, new_out, new_ins, gm))
+    return tuple(result)

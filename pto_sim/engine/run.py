@@ -1,0 +1,304 @@
+"""One run of one kernel: its state, and `run_kernel`, which starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pto_sim.engine.arguments import EntryArgument
+from pto_sim.engine.compute import Compute
+from pto_sim.engine.core import CoreState
+from pto_sim.engine.launches import TaskInProgress
+from pto_sim.engine.memory import Memory
+from pto_sim.engine.recorder import Recorder
+from pto_sim.engine.scopes import ScopeStack
+from pto_sim.engine.storage import Storage, Tensor
+from pto_sim.engine.tile import Tile
+from pto_sim.engine.transfers import Transfers
+from pto_sim.engine.written import written_masks
+from pto_sim.numerics.profiles import check_profile
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import InputError, KernelError
+from pto_sim.program.events import Observer, RunEnd
+from pto_sim.program.model import Access, OpSignature, Program, Site, TensorInfo
+from pto_sim.program.options import RunOptions
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_current: ContextVar[Run | None] = ContextVar("pto_sim_run", default=None)
+
+
+class FunctionFacts(NamedTuple):
+    """What the engine must know about the function that is running."""
+
+    name: str
+    auto_scope: bool
+    lockstep: bool
+
+
+class EntryKernel(Protocol):
+    """What the engine needs of an entry. `frontend.JitKernel` is one."""
+
+    name: str
+    site: Site
+
+    def variant(self, options: RunOptions) -> Any:
+        """The scope variant that the options ask for."""
+
+    def entry_arguments(self, args: Sequence[Any]) -> list[EntryArgument]:
+        """The arguments, checked."""
+
+    def facts(self, variant: Any) -> FunctionFacts:
+        """Facts of the entry function."""
+
+    def form(self, variant: Any) -> Callable[..., Any]:
+        """The rewritten entry function."""
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """What a run gave. outputs: by parameter name. written: elements that were written, None for all of them."""
+
+    outputs: dict[str, np.ndarray]
+    written: dict[str, np.ndarray | None]
+    program: Program
+
+
+class Run:
+    """The state of one run. Everything that a kernel touches leads here."""
+
+    def __init__(self, options: RunOptions, observers: Sequence[Observer], variant: Any) -> None:
+        self.options, self.observers, self.variant = options, observers, variant
+        self.recorder = Recorder()
+        self.scopes = ScopeStack(self)
+        self.core: CoreState | None = None
+        self.task: TaskInProgress | None = None
+        self.compute = Compute(self)
+        self.memory = Memory(self)
+        self.transfers = Transfers(self)
+        self._functions: list[FunctionFacts] = []
+        self._user_code: dict[int, tuple[Any, bool]] = {}
+        self._sites: dict[tuple[int, int], int] = {}
+        self._loops: dict[tuple[str, int, int], tuple[int, int, int]] = {}
+
+    # -- where we are -----------------------------------------------------------------------------
+
+    @property
+    def function_name(self) -> str:
+        """The kernel function that is running."""
+        return self._functions[-1].name if self._functions else ""
+
+    @property
+    def auto_scope(self) -> bool:
+        """Whether the running function has automatic scopes."""
+        return self._functions[-1].auto_scope
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether blocks of the running function may run as one batch."""
+        return all(facts.lockstep for facts in self._functions)
+
+    @contextmanager
+    def function(self, facts: FunctionFacts) -> Iterator[None]:
+        """A kernel function runs for the duration of a `with` block."""
+        self._functions.append(facts)
+        yield
+        self._functions.pop()
+
+    def _author_frame(self) -> Any:
+        frame: Any = sys._getframe(2)
+        known = self._user_code
+        while frame is not None:
+            code = frame.f_code
+            entry = known.get(id(code))
+            if entry is None:
+                # The code object is kept, so that its id stays its own.
+                entry = known[id(code)] = (code, not code.co_filename.startswith((_PACKAGE, "<")))
+            if entry[1] and self._functions:
+                return frame
+            frame = frame.f_back
+        return None
+
+    def here(self) -> int:
+        """Index of the author's line that is running."""
+        frame = self._author_frame()
+        if frame is None:
+            return self.recorder.site(Site("(unknown)", 0, ""))
+        key = (id(frame.f_code), frame.f_lineno)
+        index = self._sites.get(key)
+        if index is None:
+            index = self._sites[key] = self.recorder.site(
+                Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+            )
+        return index
+
+    def site(self) -> Site:
+        """The author's line that is running."""
+        frame = self._author_frame()
+        if frame is None:
+            return Site("(unknown)", 0, "")
+        return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+    def task_core(self, what: str) -> CoreState:
+        """The cores of the running task. Raises KernelError (PTO204) in orchestration."""
+        core = self.core
+        if core is None:
+            raise KernelError(
+                "PTO204",
+                f"{what} belongs in the body of a task",
+                site=self.site(),
+                values=f"found in the orchestration of '{self.function_name}'",
+                hint="put it inside `for i in pl.spmd(n):` or `with pl.at(level=pl.Level.CORE_GROUP):`",
+            )
+        return core
+
+    # -- what happens -------------------------------------------------------------------------------
+
+    def touch(
+        self, tensor: Tensor, write: bool, site: int, offsets: np.ndarray, sizes: tuple[int, ...], changed: bool = True
+    ) -> None:
+        """A task read or wrote boxes of a tensor on the active lanes."""
+        core, task = self.core, self.task
+        assert core is not None and task is not None
+        argument = tensor.argument
+        entry = task.arguments.get(id(argument))
+        if entry is None:
+            entry = task.arguments[id(argument)] = (argument, [False, False])
+        entry[1][1 if write else 0] = True
+        core.recorder.accesses.append((tensor.storage.tensor, write, site, core.lanes, offsets, sizes, tensor.strides))
+        if self.observers:
+            access = Access(tensor.storage.tensor, write, site, core.lanes.ids, offsets, sizes, tensor.strides)
+            for observer in self.observers:
+                observer.on_access(task.index, access, changed=changed)
+
+    def check_condition(self, condition: Any) -> None:
+        """Raises KernelError (PTO206) if something else than a scalar decides an `if`."""
+        if isinstance(condition, (Tile, Tensor)):
+            raise KernelError(
+                "PTO206",
+                "a condition must be a scalar",
+                site=self.site(),
+                values=f"got {condition!r}",
+                hint="read one element with pl.read, or compare a scalar",
+            )
+
+    @contextmanager
+    def statement_list(self, kind: str) -> Iterator[None]:
+        """One iteration or arm in orchestration; with automatic scopes, a scope of its own."""
+        site = self.here()
+        self.recorder.event("body_begin", kind, site)
+        scoped = self.auto_scope
+        if scoped:
+            self.scopes.open("auto", site, user=False)
+        try:
+            yield
+        finally:
+            if scoped:
+                self.scopes.close()
+            self.recorder.event("body_end", None, site)
+
+    def loop_signatures(self, kind: str, stage: int) -> tuple[int, int, int]:
+        """Signatures of a loop's begin, iteration and end at this line."""
+        site = self.here()
+        key = (kind, stage, site)
+        found = self._loops.get(key)
+        if found is None:
+            attrs = (("kind", kind), ("stage", stage))
+            make = self.recorder.signature
+            found = self._loops[key] = (
+                make(OpSignature("loop.begin", (), None, attrs, site)),
+                make(OpSignature("loop.iter", (), None, (), site)),
+                make(OpSignature("loop.end", (), None, (), site)),
+            )
+        return found
+
+    # -- entry arguments ----------------------------------------------------------------------------
+
+    def entry_tensor(self, name: str, direction: str, array: np.ndarray, dtype: DataType, site: int) -> Tensor:
+        """An argument in device memory: an input is copied before its first write, an output starts unwritten."""
+        index = len(self.recorder.tensors)
+        shape = tuple(int(extent) for extent in array.shape)
+        self.recorder.tensors.append(
+            TensorInfo(name, shape, dtype.name, array.size * dtype.nbytes, "entry", direction, site)
+        )
+        if direction == "out":
+            storage = Storage.unwritten(index, dtype, array.size)
+        else:
+            flat = np.ascontiguousarray(array).reshape(-1)
+            storage = Storage(index, dtype, flat, shared=True, is_input=direction == "in")
+        return Tensor(self, storage, shape, name=name)
+
+
+def current_run() -> Run | None:
+    """The run that is under way in this context, or None."""
+    return _current.get()
+
+
+def require_run(what: str) -> Run:
+    """The current run. Raises InputError (PTO013) outside one."""
+    run = _current.get()
+    if run is None:
+        raise InputError(
+            "PTO013",
+            f"{what} of the kernel language was used outside a kernel",
+            hint="put it in a function decorated with @pl.jit, and call that function",
+        )
+    return run
+
+
+def run_kernel(
+    kernel: EntryKernel, args: Sequence[Any], options: RunOptions, observers: Sequence[Observer]
+) -> EngineRun:
+    """Run `kernel` on positional `args` (arrays and numbers, in parameter order) and record its Program.
+
+    The caller's arrays stay as they are. Raises InputError for arguments that do not fit, KernelError and
+    UnsupportedError for what the kernel does.
+    """
+    check_profile(options.numerics)
+    variant = kernel.variant(options)
+    arguments = kernel.entry_arguments(args)
+    run = Run(options, observers, variant)
+    site = run.recorder.site(kernel.site)
+    values: list[Any] = []
+    tensors: dict[str, Tensor] = {}
+    for argument in arguments:
+        if argument.direction == "scalar":
+            values.append(argument.value)
+            continue
+        assert argument.dtype is not None
+        tensor = run.entry_tensor(argument.name, argument.direction, argument.value, argument.dtype, site)
+        tensors[argument.name] = tensor
+        values.append(tensor)
+    token = _current.set(run)
+    try:
+        _execute(run, kernel, values, site)
+    finally:
+        _current.reset(token)
+    program = run.recorder.program(kernel.name, options.numerics, variant.describe())
+    outputs = {a.name: tensors[a.name].array().copy() for a in arguments if a.direction in ("out", "inout")}
+    written = written_masks(program)
+    for observer in observers:
+        observer.on_run_end(RunEnd(program, written))
+    # What an in-place argument does not write keeps the caller's value, so all of it is defined.
+    masks = {a.name: None if a.direction == "inout" else written[a.name] for a in arguments if a.name in outputs}
+    return EngineRun(outputs, masks, program)
+
+
+def _execute(run: Run, kernel: EntryKernel, values: list[Any], site: int) -> None:
+    facts = kernel.facts(run.variant)
+    form = kernel.form(run.variant)
+    with run.function(facts):
+        if facts.auto_scope:
+            run.scopes.open("auto", site, user=False)
+        run.recorder.event("frame_begin", None, site)
+        form(*values)
+        run.recorder.event("frame_end", None, site)
+        if facts.auto_scope:
+            run.scopes.close()

@@ -1,0 +1,44 @@
+"""What a rewritten kernel calls: the statements that Python alone would not run as the language means them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pto_sim.engine.control import Branch, Loop, LoopRange
+from pto_sim.engine.lanes import logical, logical_not
+from pto_sim.engine.run import require_run
+from pto_sim.engine.storage import Tensor
+
+
+class KernelRuntime:
+    """Stateless; the current run is found when a call is made."""
+
+    logical = staticmethod(logical)
+    logical_not = staticmethod(logical_not)
+
+    @staticmethod
+    def branch(condition: Any, saved: tuple[Any, ...], late: tuple[str, ...]) -> Branch:
+        """Start an `if` whose condition may differ between blocks."""
+        return Branch(require_run("an if statement"), condition, saved, late)
+
+    @staticmethod
+    def loop(values: LoopRange, saved: tuple[Any, ...], late: tuple[str, ...]) -> Loop:
+        """Start a `for` whose bounds may differ between blocks."""
+        return Loop(require_run("a for statement"), values, saved, late)
+
+    @staticmethod
+    def uniform(condition: Any) -> bool:
+        """The condition of an `if` that leaves a loop; the same on all blocks that run together."""
+        require_run("an if statement").check_condition(condition)
+        return bool(condition)
+
+    @staticmethod
+    def named(name: str, value: Any) -> Any:
+        """Tell a new buffer the name that the author gives it."""
+        if isinstance(value, Tensor):
+            value.name = name
+            value.run.recorder.tensors[value.storage.tensor].name = name
+        return value
+
+
+KERNEL_RUNTIME = KernelRuntime()

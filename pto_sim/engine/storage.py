@@ -1,0 +1,143 @@
+"""GM buffers and the views of them that a kernel holds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import KernelError
+from pto_sim.program.model import ValueType
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+# Every byte of a buffer that nothing has written holds this value: NaN in the float types, -1 in the signed integers.
+FILL_BYTE = 0xFF
+
+_WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+class Storage:
+    """One GM buffer: a flat array of elements, dead once its scope has closed.
+
+    tensor: index into the recorded Program's tensors. flat: the elements, 1-D, of dtype.numpy.
+    words: the same bytes as unsigned integers. shared: `flat` belongs to the caller and is copied before
+    the first write, because the device works on its own copy of an input. is_input: an entry argument that
+    is declared as an input, so a write that changes it is worth a finding.
+    """
+
+    __slots__ = ("closed_at", "dtype", "flat", "is_input", "shared", "tensor", "words")
+
+    def __init__(
+        self, tensor: int, dtype: DataType, flat: np.ndarray, shared: bool = False, is_input: bool = False
+    ) -> None:
+        self.tensor, self.dtype, self.shared, self.is_input = tensor, dtype, shared, is_input
+        self.closed_at: str | None = None
+        self._attach(flat)
+
+    @classmethod
+    def unwritten(cls, tensor: int, dtype: DataType, count: int) -> Storage:
+        """A buffer of `count` elements that nothing has written."""
+        assert dtype.numpy is not None
+        return cls(tensor, dtype, np.full(count * dtype.nbytes, FILL_BYTE, np.uint8).view(dtype.numpy))
+
+    def _attach(self, flat: np.ndarray) -> None:
+        self.flat: np.ndarray = flat
+        self.words: np.ndarray = flat.view(_WORDS[flat.dtype.itemsize])
+
+    def own(self) -> None:
+        """Make the bytes private before a write."""
+        if self.shared:
+            self._attach(self.flat.copy())
+            self.shared = False
+
+    def close(self, where: str) -> None:
+        """The scope at `where` has closed: drop the bytes. Any later touch is an error."""
+        self.closed_at = where
+        self._attach(self.flat[:0])
+
+
+class Tensor:
+    """A view of a GM buffer: what a kernel's tensor names hold.
+
+    offset and strides are in elements of the storage. `argument` is the handle under which a task
+    sees the tensor: a view made inside a task belongs to the handle it was made from.
+    """
+
+    __slots__ = ("argument", "dtype", "name", "offset", "run", "shape", "storage", "strides", "type")
+
+    def __init__(
+        self,
+        run: Run,
+        storage: Storage,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...] | None = None,
+        offset: int = 0,
+        name: str = "",
+    ) -> None:
+        self.run, self.storage, self.offset, self.name = run, storage, offset, name
+        self.shape = shape
+        self.strides = strides if strides is not None else row_major(shape)
+        self.dtype = storage.dtype
+        self.type = ValueType(shape, storage.dtype.name, "gm")
+        self.argument: Tensor = self
+
+    def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+        """A view of the same storage. Inside a task it counts as the argument it was made from."""
+        result = Tensor(self.run, self.storage, shape, strides, offset, self.name)
+        if self.run.core is not None:
+            result.argument = self.argument
+        return result
+
+    def array(self) -> np.ndarray:
+        """The elements as a NumPy view of `shape`."""
+        itemsize = self.dtype.nbytes
+        return np.lib.stride_tricks.as_strided(
+            self.storage.flat[self.offset :], self.shape, tuple(s * itemsize for s in self.strides)
+        )
+
+    def check_alive(self) -> None:
+        """Raises KernelError (PTO101) if the scope that owns the buffer has closed."""
+        if self.storage.closed_at is not None:
+            info = self.run.recorder.tensors[self.storage.tensor]
+            raise KernelError(
+                "PTO101",
+                f"'{self.name or info.name}' is used after its scope closed",
+                site=self.run.site(),
+                values=f"created at {self.run.recorder.sites[info.site]}, "
+                f"freed when the scope at {self.storage.closed_at} closed",
+                hint="create it before the scope that writes it, at the frame that also reads it",
+            )
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def bind_dynamic(self, axis: int, dim: object) -> None:
+        """Marks an axis as dynamic. Shapes are always known here, so this has no effect."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.run.memory.subscript(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.run.memory.assign(self, index, value)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.name or '?'}: {list(self.shape)} {self.dtype.name})"
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides in elements of a contiguous tensor of `shape`."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return tuple(strides)
+
+
+def element_count(shape: tuple[int, ...]) -> int:
+    """Number of elements of `shape`."""
+    return math.prod(shape)

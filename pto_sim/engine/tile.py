@@ -1,0 +1,90 @@
+"""On-chip values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import KernelError
+from pto_sim.program.model import ValueType
+
+if TYPE_CHECKING:
+    from pto_sim.engine.core import CoreState
+
+
+class Tile:
+    """A value on chip, on each of the lanes that made it.
+
+    data: [L, *shape], or [1, *shape] while all lanes hold the same. number: its value number in the
+    recorded stream. root: the tile that a view was taken from (itself if it is not a view).
+    accumulator: a matmul made it, so it may be narrowed when it is stored to GM.
+    valid: extents of the valid box, or None if every element is valid.
+    """
+
+    __slots__ = ("accumulator", "core", "data", "dtype", "lanes", "number", "root", "type", "valid")
+
+    def __init__(
+        self,
+        core: CoreState,
+        data: np.ndarray,
+        type_: ValueType,
+        dtype: DataType,
+        number: int,
+        *,
+        root: Tile | None = None,
+        accumulator: bool = False,
+        valid: tuple[int, ...] | None = None,
+    ) -> None:
+        self.core, self.data, self.type, self.dtype, self.number = core, data, type_, dtype, number
+        self.lanes = core.lanes
+        self.root: Tile = self if root is None else root
+        self.accumulator = accumulator
+        self.valid = valid
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tile's shape, without the lane axis."""
+        return self.type.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.type.shape)
+
+    def resolve(self) -> np.ndarray:
+        """The data on the lanes that are active now: [L, *shape] or [1, *shape].
+
+        Raises KernelError (PTO102, PTO208) if the tile belongs to another task or to other lanes.
+        """
+        core = self.core
+        if core is not core.run.core:
+            raise KernelError(
+                "PTO102",
+                "a tile is used outside the task that made it",
+                site=core.run.site(),
+                values=f"{self!r}",
+                hint="store it to a tensor in the task that makes it and load it where it is needed",
+            )
+        data = self.data
+        if data.shape[0] == 1 or self.lanes is core.lanes:
+            return data
+        positions = core.lanes.positions_in(self.lanes)
+        if positions is None:
+            raise KernelError(
+                "PTO208",
+                "a tile that was made on only some blocks is used on others",
+                site=core.run.site(),
+                hint="bind the name before the `if` (or in both arms), so that every block has a value",
+            )
+        return data[positions]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.core.run.memory.subscript(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.core.run.memory.assign(self, index, value)
+
+    def __repr__(self) -> str:
+        return f"Tile({list(self.type.shape)} {self.dtype.name})"

@@ -1,0 +1,172 @@
+"""GM traffic of a task: loads, stores and scalar accesses, with bounds checks and recorded regions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.storage import Tensor
+from pto_sim.engine.tile import Tile
+from pto_sim.engine.windows import offset_array, out_of_bounds
+from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
+from pto_sim.program.dtypes import DTYPES
+from pto_sim.program.errors import KernelError
+from pto_sim.program.model import OpSignature, ValueType
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+
+class Transfers:
+    """Moves data between GM and a task's tiles."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._signatures: dict[Any, int] = {}
+
+    def _signature(self, op: str, ins: tuple[ValueType, ...], out: ValueType | None, site: int) -> int:
+        key = (op, ins, out, site)
+        index = self._signatures.get(key)
+        if index is None:
+            index = self._signatures[key] = self.run.recorder.signature(OpSignature(op, ins, out, (), site))
+        return index
+
+    def _base(self, tensor: Tensor, offsets: tuple[Any, ...], sizes: tuple[int, ...], what: str) -> np.ndarray:
+        array = offset_array(offsets)
+        base, bad = box_offsets(array, tensor.shape, tensor.strides, sizes)
+        if bad >= 0:
+            raise out_of_bounds(self.run, what, array, sizes, tensor.shape, int(bad))
+        if tensor.offset:
+            base += tensor.offset
+        return base
+
+    def load(
+        self,
+        tensor: Tensor,
+        offsets: tuple[Any, ...],
+        sizes: tuple[int, ...],
+        shape: tuple[int, ...],
+        valid: tuple[int, ...] | None = None,
+    ) -> Tile:
+        """Load the box at `offsets` of `sizes` as a tile of `shape` (the sizes without dropped axes).
+
+        Raises KernelError: PTO203 out of bounds, PTO101 after the scope closed, PTO301 too large for UB or L1.
+        """
+        run = self.run
+        core = run.task_core("a load")
+        if tensor.storage.closed_at is not None:
+            tensor.check_alive()
+        read_sizes = sizes if valid is None else valid
+        base = self._base(tensor, offsets, read_sizes, "a load")
+        storage = tensor.storage
+        out = np.empty((len(base), *read_sizes), storage.flat.dtype)
+        load_boxes(storage.words, base, read_sizes, tensor.strides, out)
+        if valid is not None and valid != sizes:
+            # A load fills the rest of its tile with zeros (pto-isa: include/pto/cpu, TLOAD).
+            padded = np.zeros((len(base), *sizes), out.dtype)
+            padded[(slice(None), *(slice(0, v) for v in valid))] = out
+            out = padded
+        if shape != sizes:
+            out = out.reshape(len(base), *shape)
+        type_ = ValueType(shape, tensor.dtype.name, "tile")
+        site = run.here()
+        tile = core.make_tile(out, type_, tensor.dtype, valid=valid if valid != sizes else None)
+        core.record(self._signature("load", (tensor.type,), type_, site), tile.number, (), storage.tensor)
+        run.touch(tensor, False, site, base, read_sizes)
+        return tile
+
+    def store(self, tensor: Tensor, offsets: tuple[Any, ...], sizes: tuple[int, ...], tile: Tile) -> None:
+        """Store a tile's valid region to the box at `offsets`; sizes are those of the window.
+
+        Raises KernelError: PTO202 wrong element type or size, PTO203 out of bounds, PTO101 after the scope closed.
+        """
+        run = self.run
+        core = run.task_core("a store")
+        if tensor.storage.closed_at is not None:
+            tensor.check_alive()
+        data = tile.resolve()
+        if tile.valid is not None:
+            data = data[(slice(None), *(slice(0, v) for v in tile.valid))]
+            sizes = (1,) * (len(sizes) - len(tile.valid)) + tile.valid
+        data = self._for_store(tensor, tile, data)
+        base = self._base(tensor, offsets, sizes, "a store")
+        if len(base) == 1 and len(core.lanes) > 1:
+            # Every block writes the same place: the last one in block order stays.
+            data = data[-1:]
+        if data.shape[1:] != sizes:
+            data = data.reshape(data.shape[0], *sizes)
+        changed = self._changes(tensor, base, sizes, data) if tensor.storage.is_input else True
+        tensor.storage.own()
+        store_boxes(tensor.storage.words, base, sizes, tensor.strides, data)
+        site = run.here()
+        core.record(
+            self._signature("store", (tile.type, tensor.type), None, site), -1, (tile.number,), tensor.storage.tensor
+        )
+        run.touch(tensor, True, site, base, sizes, changed)
+
+    def _changes(self, tensor: Tensor, base: np.ndarray, sizes: tuple[int, ...], data: np.ndarray) -> bool:
+        before = np.empty((len(base), *sizes), data.dtype)
+        load_boxes(tensor.storage.words, base, sizes, tensor.strides, before)
+        return not np.array_equal(before.view(np.uint8), np.broadcast_to(data, before.shape).copy().view(np.uint8))
+
+    def _for_store(self, tensor: Tensor, tile: Tile, data: np.ndarray) -> np.ndarray:
+        if tile.dtype is tensor.dtype:
+            return data
+        if tile.accumulator and tensor.dtype.name in ("FP16", "BF16", "FP32", "INT32") and tile.dtype.name == "FP32":
+            # The fixpipe narrows round-to-nearest-even on the way to GM.
+            assert tensor.dtype.numpy is not None
+            return self.run.compute.narrow(data, tensor.dtype)
+        raise KernelError(
+            "PTO202",
+            "a store needs the element type of its tensor",
+            site=self.run.site(),
+            values=f"tile {tile.dtype.name}, tensor {tensor.name or '?'} {tensor.dtype.name}",
+            hint=f"cast it first: pl.cast(x, target_type=pl.{tensor.dtype.name})",
+        )
+
+    def read(self, tensor: Tensor, offsets: tuple[Any, ...]) -> Any:
+        """One element as a scalar: int, float or bool where all blocks read the same place, else a LaneScalar."""
+        run = self.run
+        if tensor.storage.closed_at is not None:
+            tensor.check_alive()
+        sizes = (1,) * tensor.ndim
+        base = self._base(tensor, offsets, sizes, "a scalar read")
+        values = tensor.storage.flat[base]
+        core = run.core
+        if core is None:
+            return values[0].item()
+        site = run.here()
+        core.record(self._signature("read", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
+        run.touch(tensor, False, site, base, sizes)
+        if values.dtype.kind in "iub":
+            if len(values) == 1:
+                return values[0].item()
+            return LaneScalar(core, values if values.dtype.kind == "b" else values.astype(np.int64), core.lanes)
+        # A float scalar stays FP32, so that arithmetic on it rounds as the scalar unit does.
+        return LaneScalar(core, np.broadcast_to(values.astype(np.float32), len(core.lanes)), core.lanes)
+
+    def write(self, tensor: Tensor, offsets: tuple[Any, ...], value: Any) -> None:
+        """Store one scalar. Raises KernelError as `store` does."""
+        run = self.run
+        if tensor.storage.closed_at is not None:
+            tensor.check_alive()
+        sizes = (1,) * tensor.ndim
+        base = self._base(tensor, offsets, sizes, "a scalar write")
+        tensor.storage.own()
+        values = value.resolve() if isinstance(value, LaneScalar) else value
+        if len(base) == 1 and isinstance(values, np.ndarray):
+            values = values[-1]
+        tensor.storage.flat[base] = values
+        core = run.core
+        if core is not None:
+            site = run.here()
+            core.record(self._signature("write", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
+            run.touch(tensor, True, site, base, sizes)
+
+
+def scalar_type(name: str) -> ValueType:
+    """The recorded type of a scalar operand of dtype `name`."""
+    assert name in DTYPES
+    return ValueType((), name, "scalar")

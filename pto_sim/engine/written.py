@@ -1,0 +1,34 @@
+"""Which elements of an entry tensor were written."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pto_sim.program.model import Access, Program
+
+
+def written_masks(program: Program) -> dict[str, np.ndarray | None]:
+    """For each entry tensor, by name: a bool mask of the elements that a store reached, None if all were.
+
+    Tensors that the kernel only reads have an all-False mask of their shape.
+    """
+    writes: dict[int, list[Access]] = {}
+    for task in program.tasks:
+        for access in task.accesses:
+            if access.write:
+                writes.setdefault(access.tensor, []).append(access)
+    result: dict[str, np.ndarray | None] = {}
+    for index, info in enumerate(program.tensors):
+        if info.origin != "entry":
+            continue
+        mask = np.zeros(info.shape, bool)
+        for access in writes.get(index, ()):
+            _mark(mask.reshape(-1), access)
+        result[info.name] = None if mask.all() else mask
+    return result
+
+
+def _mark(flat: np.ndarray, access: Access) -> None:
+    for offset in access.offsets.tolist():
+        box = np.lib.stride_tricks.as_strided(flat[offset:], access.shape, access.strides)
+        box[...] = True

@@ -1,0 +1,1 @@
+"""From decorated source to a callable kernel."""

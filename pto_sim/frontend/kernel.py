@@ -1,0 +1,277 @@
+"""Kernels: decorated functions that can be run or inlined."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pto_sim.engine.arguments import EntryArgument
+from pto_sim.engine.run import FunctionFacts, current_run, run_kernel
+from pto_sim.engine.runtime import KERNEL_RUNTIME
+from pto_sim.engine.storage import Tensor as TensorHandle
+from pto_sim.frontend.annotations import DynVar, ScalarType, TensorType
+from pto_sim.frontend.binding import Parameter, as_array, check_tensor, dtype_of, parameters_of
+from pto_sim.frontend.names import leaves_loop
+from pto_sim.frontend.rewrite import RUNTIME, rewrite
+from pto_sim.frontend.source import function_tree
+from pto_sim.frontend.variants import Variant, apply_variant
+from pto_sim.program.errors import InputError, KernelError
+from pto_sim.program.launch import kernel_runner
+from pto_sim.program.model import Site
+from pto_sim.program.options import RunOptions
+
+
+class KernelFunction:
+    """A function of the kernel language: its parameters, its source, and its rewritten forms."""
+
+    def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
+        assert isinstance(function, types.FunctionType)
+        self.function = function
+        self.auto_scope = auto_scope
+        self.name = function.__name__
+        self.site = Site(function.__code__.co_filename, function.__code__.co_firstlineno, function.__name__)
+        self._forms: dict[Variant, tuple[Callable[..., Any], frozenset[str]]] = {}
+        self.__doc__ = function.__doc__
+        self.__name__ = self.__qualname__ = function.__name__
+        self.__module__ = function.__module__
+
+    @functools.cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in order."""
+        return parameters_of(self.function)
+
+    @functools.cached_property
+    def tree(self) -> ast.FunctionDef:
+        """The function's syntax tree. Do not change it."""
+        return function_tree(self.function)
+
+    @functools.cached_property
+    def lockstep(self) -> bool:
+        """Whether blocks may run in lockstep: no construct whose control flow the rewrite leaves to Python."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.While):
+                return False
+            if isinstance(node, ast.If) and leaves_loop([*node.body, *node.orelse]):
+                return False
+            if isinstance(node, ast.keyword) and node.arg in ("valid_shape", "init_values"):
+                return False
+            if isinstance(node, ast.Attribute) and node.attr in ("set_validshape", "cond"):
+                return False
+        return all(kernel.lockstep for kernel in self._callees())
+
+    def _callees(self) -> list[KernelFunction]:
+        spaces = {**self.function.__globals__, **_closure(self.function)}
+        names = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        return [spaces[name] for name in names if isinstance(spaces.get(name), KernelFunction)]
+
+    def form(self, variant: Variant) -> Callable[..., Any]:
+        """The rewritten function for a scope variant. Raises InputError if the variant cannot be applied."""
+        return self._form(variant)[0]
+
+    def hoisted(self, variant: Variant) -> frozenset[str]:
+        """Names that the variant declares at the frame, in this function and those it calls."""
+        return self._form(variant)[1].union(*(kernel.hoisted(variant) for kernel in self._callees()))
+
+    def _form(self, variant: Variant) -> tuple[Callable[..., Any], frozenset[str]]:
+        if variant not in self._forms:
+            tree = rewrite_variant(self.tree, variant, self.site.file)
+            self._forms[variant] = (_build(self.function, tree[0]), frozenset(tree[1]))
+        return self._forms[variant]
+
+    def facts(self, variant: Variant) -> FunctionFacts:
+        """What the engine must know while the function runs."""
+        return FunctionFacts(self.name, self.auto_scope or variant.scopes == "auto", self.lockstep)
+
+
+def rewrite_variant(tree: ast.FunctionDef, variant: Variant, file: str) -> tuple[ast.FunctionDef, set[str]]:
+    """The rewritten function under a variant, and the names that were hoisted in it."""
+    changed = copy.deepcopy(tree)
+    found = apply_variant(changed, variant, file)
+    return rewrite(changed), found
+
+
+def _closure(function: types.FunctionType) -> dict[str, Any]:
+    cells = function.__closure__ or ()
+    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)}
+
+
+def _build(function: types.FunctionType, tree: ast.FunctionDef) -> Callable[..., Any]:
+    """Compile a rewritten function in its own module's globals, without adding anything to them."""
+    closure = _closure(function)
+    names = [RUNTIME, *closure]
+    factory = ast.FunctionDef(
+        name=f"{RUNTIME}_factory",
+        args=ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, []),
+        body=[tree, ast.Return(ast.Name(tree.name, ast.Load()))],
+        decorator_list=[],
+        returns=None,
+    )
+    if "type_params" in ast.FunctionDef._fields:
+        factory.type_params = []  # type: ignore[attr-defined]
+    module = ast.fix_missing_locations(ast.Module([ast.copy_location(factory, tree)], []))
+    space: dict[str, Any] = {}
+    exec(compile(module, function.__code__.co_filename, "exec"), function.__globals__, space)
+    return space[factory.name](KERNEL_RUNTIME, *closure.values())
+
+
+class InlineKernel(KernelFunction):
+    """`@pl.jit.inline`: its body becomes part of the caller. Its parameters alias the caller's variables."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        run = current_run()
+        if run is None:
+            raise InputError(
+                "PTO013",
+                f"the inline kernel '{self.name}' was called outside a kernel",
+                site=self.site,
+                hint="call it from a @pl.jit function, and run that",
+            )
+        bound = self._bind(args, kwargs, run.site())
+        with run.function(self.facts(run.variant)):
+            return self.form(run.variant)(*bound)
+
+    def _bind(self, args: Sequence[Any], kwargs: dict[str, Any], site: Site) -> list[Any]:
+        values = dict(zip((p.name for p in self.parameters), args, strict=False))
+        if (
+            len(args) > len(self.parameters)
+            or values.keys() & kwargs.keys()
+            or len(values) + len(kwargs) != len(self.parameters)
+        ):
+            raise KernelError(
+                "PTO206",
+                f"'{self.name}' takes {len(self.parameters)} arguments",
+                site=site,
+                values=f"got {len(args)} positional and {len(kwargs)} by name",
+                hint="pass " + ", ".join(p.name for p in self.parameters),
+            )
+        values.update(kwargs)
+        extents: dict[DynVar, int] = {}
+        for parameter in self.parameters:
+            value = values[parameter.name]
+            if isinstance(parameter.type, TensorType) and isinstance(value, TensorHandle):
+                check_tensor(parameter, value.shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
+        return [values[parameter.name] for parameter in self.parameters]
+
+
+class JitKernel(KernelFunction):
+    """`@pl.jit`: an entry that runs on one chip.
+
+    Call it with all tensors (outputs are written in place, returns None), or with the inputs only (returns the
+    outputs: one array, or a tuple).
+    """
+
+    def __call__(self, *args: Any, config: Any = None) -> Any:
+        if current_run() is not None:
+            raise KernelError(
+                "PTO206",
+                f"a kernel cannot call the entry '{self.name}'",
+                site=self.site,
+                hint="make it @pl.jit.inline to use it inside another kernel",
+            )
+        complete, given = self._complete(args)
+        runner = kernel_runner.get()
+        if runner is not None:
+            outputs: Any = runner(self, complete)
+        else:
+            outputs = run_kernel(self, complete, RunOptions(), ()).outputs
+        if given:
+            for parameter, value in zip(self.parameters, args, strict=True):
+                if parameter.name in outputs:
+                    as_array(parameter.name, value, self.site)[...] = outputs[parameter.name]
+            return None
+        values = tuple(outputs[p.name] for p in self.parameters if p.is_output)
+        return values[0] if len(values) == 1 else values
+
+    def _complete(self, args: Sequence[Any]) -> tuple[list[Any], bool]:
+        """All arguments, with buffers for outputs that the caller left out; and whether it gave them itself."""
+        if len(args) == len(self.parameters):
+            return list(args), True
+        inputs = [p for p in self.parameters if not p.is_output]
+        if len(args) != len(inputs):
+            raise InputError(
+                "PTO010",
+                f"kernel '{self.name}' takes {len(self.parameters)} arguments ({len(inputs)} without its outputs)",
+                site=self.site,
+                values=f"got {len(args)}",
+                hint="pass " + ", ".join(p.name for p in self.parameters),
+            )
+        extents: dict[DynVar, int] = {}
+        queue = iter(args)
+        values = {p.name: next(queue) for p in inputs}
+        for parameter in inputs:
+            if isinstance(parameter.type, TensorType):
+                self._check(parameter, as_array(parameter.name, values[parameter.name], self.site), extents)
+        return [values[p.name] if p.name in values else self._empty(p, extents) for p in self.parameters], False
+
+    def _empty(self, parameter: Parameter, extents: dict[DynVar, int]) -> np.ndarray:
+        type_ = parameter.type
+        assert isinstance(type_, TensorType)
+        if type_.shape is None or type_.dtype is None or type_.dtype.numpy is None:
+            raise InputError(
+                "PTO010",
+                f"output '{parameter.name}' has no annotated shape and element type",
+                site=self.site,
+                hint="pass a buffer for it, or annotate it",
+            )
+        shape = [extents[d] if isinstance(d, DynVar) else d for d in type_.shape]
+        return np.zeros(shape, type_.dtype.numpy)
+
+    def _check(self, parameter: Parameter, array: np.ndarray, extents: dict[DynVar, int]) -> None:
+        check_tensor(
+            parameter, array.shape, dtype_of(array), str(array.dtype), extents, self.site, f"kernel '{self.name}'"
+        )
+
+    def entry_arguments(self, args: Sequence[Any]) -> list[EntryArgument]:
+        """Arguments checked against the parameters. Raises InputError (PTO010)."""
+        if len(args) != len(self.parameters):
+            raise InputError(
+                "PTO010",
+                f"kernel '{self.name}' takes {len(self.parameters)} arguments",
+                site=self.site,
+                values=f"got {len(args)}",
+                hint="pass " + ", ".join(p.name for p in self.parameters),
+            )
+        extents: dict[DynVar, int] = {}
+        result = []
+        for parameter, value in zip(self.parameters, args, strict=True):
+            if not isinstance(parameter.type, TensorType):
+                result.append(EntryArgument(parameter.name, "scalar", _scalar(parameter, value, self.site), None))
+                continue
+            array = as_array(parameter.name, value, self.site)
+            self._check(parameter, array, extents)
+            result.append(EntryArgument(parameter.name, parameter.type.direction, array, dtype_of(array)))
+        return result
+
+    def variant(self, options: RunOptions) -> Variant:
+        """The scope variant that `options` ask for. Raises InputError (PTO012) for a name that is not there."""
+        variant = Variant(options.scopes, options.hoist)
+        missing = set(options.hoist) - self.hoisted(variant)
+        if missing:
+            raise InputError(
+                "PTO012",
+                f"--hoist: '{self.name}' declares no {', '.join(sorted(missing))} with pl.create_tensor",
+                site=self.site,
+                hint="name create_tensor results as the kernel's source spells them",
+            )
+        return variant
+
+
+def _scalar(parameter: Parameter, value: Any, site: Site) -> Any:
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    wanted = parameter.type.dtype.name if isinstance(parameter.type, ScalarType) else "a scalar"
+    raise InputError(
+        "PTO010",
+        f"argument '{parameter.name}' must be a number ({wanted})",
+        site=site,
+        values=f"got {type(value).__name__}",
+        hint="pass an int, a float or a bool",
+    )

@@ -1,0 +1,94 @@
+"""Which names a piece of a kernel binds and uses."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+
+def bound_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the statements bind by assignment, `for` or `with ... as`."""
+    return {
+        node.id
+        for root in nodes
+        for node in ast.walk(root)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def loaded_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the statements read."""
+    return {
+        node.id
+        for root in nodes
+        for node in ast.walk(root)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def parameter_names(function: ast.FunctionDef) -> list[str]:
+    """The parameters of a function, in order."""
+    arguments = function.args
+    return [a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
+
+
+def leaves_loop(statements: Sequence[ast.stmt]) -> bool:
+    """Whether the statements contain a break or continue of an enclosing loop, or a return."""
+    return any(_leaves(statement) for statement in statements)
+
+
+def _leaves(node: ast.AST, in_loop: bool = False) -> bool:
+    if isinstance(node, ast.Return):
+        return True
+    if isinstance(node, (ast.Break, ast.Continue)):
+        return not in_loop
+    inner = in_loop or isinstance(node, (ast.For, ast.While))
+    return any(_leaves(child, inner) for child in ast.iter_child_nodes(node))
+
+
+def called_attribute(node: ast.AST) -> str | None:
+    """`range` for a call `pl.range(...)`, `x` for `x(...)`; None if it is no call of a name."""
+    if not isinstance(node, ast.Call):
+        return None
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else None
+
+
+def definitely_bound(statements: Sequence[ast.stmt]) -> set[str]:
+    """Names that are bound whenever the statements have run to their end."""
+    result: set[str] = set()
+    for node in statements:
+        if isinstance(node, ast.If):
+            result |= definitely_bound(node.body) & definitely_bound(node.orelse)
+        elif isinstance(node, ast.With):
+            result |= bound_names([item.optional_vars for item in node.items if item.optional_vars is not None])
+            if called_attribute(node.items[0].context_expr) != "spmd":
+                result |= definitely_bound(node.body)
+        elif not isinstance(node, (ast.For, ast.While)):
+            result |= bound_names([node])
+    return result
+
+
+def exposed_names(statements: Sequence[ast.stmt]) -> set[str]:
+    """Names whose value from before the statements may be read by them."""
+    exposed: set[str] = set()
+    bound: set[str] = set()
+    for node in statements:
+        exposed |= _exposed(node) - bound
+        bound |= definitely_bound([node])
+    return exposed
+
+
+def _exposed(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.If):
+        return loaded_names([node.test]) | exposed_names(node.body) | exposed_names(node.orelse)
+    if isinstance(node, ast.For):
+        return loaded_names([node.iter]) | (exposed_names(node.body) - bound_names([node.target]))
+    if isinstance(node, ast.While):
+        return loaded_names([node.test]) | exposed_names(node.body)
+    if isinstance(node, ast.With):
+        heads = [item.context_expr for item in node.items]
+        names = bound_names([item.optional_vars for item in node.items if item.optional_vars is not None])
+        return loaded_names(heads) | (exposed_names(node.body) - names)
+    return loaded_names([node])

@@ -1,0 +1,244 @@
+"""The one rewrite of a kernel's source.
+
+Everything that ordinary Python runs as the language means it stays as it is. Changed are:
+
+* `with pl.spmd(n) as tid:` becomes a loop over the blocks, as the `for` form is;
+* `if` and `for v in pl.range(...)` whose condition or bounds are not constants become calls of
+  `engine.control`, so that blocks which disagree run apart;
+* `and`, `or`, `not` evaluate all operands, as the language has no short circuit;
+* `x = pl.create_tensor(...)` tells the buffer its name.
+
+Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Sequence
+
+from pto_sim.frontend.names import (
+    bound_names,
+    called_attribute,
+    definitely_bound,
+    exposed_names,
+    leaves_loop,
+    loaded_names,
+    parameter_names,
+)
+
+RUNTIME = "__pto"
+LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
+_NAMED = frozenset({"create_tensor", "create_tile", "create"})
+
+
+def rewrite(function: ast.FunctionDef) -> ast.FunctionDef:
+    """A rewritten copy of `function`, without decorators and annotations."""
+    result = copy.deepcopy(function)
+    result.decorator_list = []
+    result.returns = None
+    for argument in [*result.args.posonlyargs, *result.args.args, *result.args.kwonlyargs]:
+        argument.annotation = None
+    locals_ = bound_names(result.body) | set(parameter_names(result))
+    rewriter = _Rewriter(locals_, set(parameter_names(result)))
+    result.body = rewriter.block(result.body)
+    return ast.fix_missing_locations(result)
+
+
+class _Rewriter:
+    """Walks statements in order, knowing which names are bound so far."""
+
+    def __init__(self, locals_: set[str], bound: set[str]) -> None:
+        self._locals = locals_
+        self._bound = set(bound)
+        self._count = 0
+        self._following: list[ast.stmt] = []
+
+    def block(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+        result: list[ast.stmt] = []
+        known = [definitely_bound([statement]) for statement in statements]
+        for position, statement in enumerate(statements):
+            outer = self._following
+            self._following = [*statements[position + 1 :], *outer]
+            result.extend(self.statement(statement))
+            self._following = outer
+            self._bound |= known[position]
+        return result
+
+    def statement(self, node: ast.stmt) -> list[ast.stmt]:
+        if isinstance(node, ast.If):
+            return self._if(node)
+        if isinstance(node, ast.For):
+            return self._for(node)
+        if isinstance(node, ast.With):
+            return self._with(node)
+        if isinstance(node, ast.While):
+            node.test = self._expression(node.test)
+            node.body = self.block(node.body)
+            return [node]
+        if isinstance(node, ast.Assign):
+            return self._assign(node)
+        return [_Logic().visit(node)]
+
+    def _expression(self, node: ast.expr) -> ast.expr:
+        return _Logic().visit(node)
+
+    def _is_constant(self, nodes: Sequence[ast.expr]) -> bool:
+        return not (loaded_names(nodes) & self._locals)
+
+    def _fresh(self, stem: str) -> str:
+        self._count += 1
+        return f"{RUNTIME}_{stem}{self._count}"
+
+    # -- assignment ---------------------------------------------------------------------------------
+
+    def _assign(self, node: ast.Assign) -> list[ast.stmt]:
+        node.value = self._expression(node.value)
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and called_attribute(node.value) in _NAMED:
+            node.value = _at(node.value, _call("named", ast.Constant(target.id), node.value))
+        return [node]
+
+    # -- with -----------------------------------------------------------------------------------------
+
+    def _with(self, node: ast.With) -> list[ast.stmt]:
+        item = node.items[0]
+        if called_attribute(item.context_expr) != "spmd":
+            node.body = self.block(node.body)
+            return [node]
+        launch = self._fresh("launch")
+        before = _at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
+        body = self.block(node.body)
+        loop = _at(
+            node,
+            ast.For(ast.Name(self._fresh("block"), ast.Store()), ast.Name(launch, ast.Load()), body, []),
+        )
+        result: list[ast.stmt] = [before]
+        if item.optional_vars is not None:
+            task = ast.Attribute(ast.Name(launch, ast.Load()), "task_id", ast.Load())
+            result.append(_at(node, ast.Assign([item.optional_vars], task)))
+        return [*result, loop]
+
+    # -- if -------------------------------------------------------------------------------------------
+
+    def _if(self, node: ast.If) -> list[ast.stmt]:
+        if self._is_constant([node.test]):
+            node.test = self._expression(node.test)
+            node.body = self.block(node.body)
+            node.orelse = self.block(node.orelse)
+            return [node]
+        if leaves_loop([*node.body, *node.orelse]):
+            node.test = _at(node.test, _call("uniform", self._expression(node.test)))
+            node.body = self.block(node.body)
+            node.orelse = self.block(node.orelse)
+            return [node]
+        later = exposed_names(self._following)
+        changed = bound_names([*node.body, *node.orelse])
+        names = sorted(changed & self._bound & (later | exposed_names(node.orelse)))
+        new = sorted((definitely_bound(node.body) & definitely_bound(node.orelse) & later) - self._bound)
+        late = sorted((changed & later) - self._bound - set(new))
+        branch, arm = self._fresh("branch"), self._fresh("arm")
+        condition = self._expression(node.test)
+        start = _at(node, ast.Assign([_store(branch)], _call("branch", condition, _tuple(names), _strings(late))))
+        bound = set(self._bound)
+        taken = self.block(node.body)
+        self._bound = set(bound)
+        other = self.block(node.orelse)
+        self._bound = bound
+        leave = _leave(node, branch, [*names, *new])
+        body, orelse = [*taken, *leave], [*_restore(node, branch, names), *other, *leave]
+        choose = _at(node, ast.If(_load(arm), body, orelse))
+        loop = _at(node, ast.For(_store(arm), _load(branch), [choose], []))
+        return [start, loop, *_join(node, branch, [*names, *new])]
+
+    # -- for ------------------------------------------------------------------------------------------
+
+    def _for(self, node: ast.For) -> list[ast.stmt]:
+        node.iter = self._expression(node.iter)
+        targets = bound_names([node.target])
+        again = copy.deepcopy(node.body)
+        later = exposed_names(self._following)
+        changed = bound_names(node.body)
+        names = sorted((changed & self._bound & (later | exposed_names(node.body))) - targets)
+        late = sorted(((changed | targets) - self._bound) & later)
+        bounds = node.iter.args if isinstance(node.iter, ast.Call) else []
+        plain = called_attribute(node.iter) not in LOOPS or self._is_constant(bounds)
+        outer_following, outer_bound = self._following, set(self._bound)
+        self._following, self._bound = [*again, *outer_following], self._bound | targets
+        node.body = self.block(node.body)
+        self._following, self._bound = outer_following, outer_bound
+        if plain:
+            return [node]
+        loop, part = self._fresh("loop"), self._fresh("part")
+        start = _at(node, ast.Assign([_store(loop)], _call("loop", node.iter, _tuple(names), _strings(late))))
+        node.iter = _at(node.iter, _load(part))
+        body = [*_restore(node, loop, names), node, *_leave(node, loop, names)]
+        return [start, _at(node, ast.For(_store(part), _load(loop), body, [])), *_join(node, loop, names)]
+
+
+def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
+    if not names:
+        return []
+    return [_at(node, ast.Expr(ast.Call(_method(part, "leave"), [_tuple(names)], [])))]
+
+
+def _restore(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
+    if not names:
+        return []
+    return [_at(node, ast.Assign([_store_tuple(names)], _method(part, "saved")))]
+
+
+def _join(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
+    if not names:
+        return []
+    return [_at(node, ast.Assign([_store_tuple(names)], ast.Call(_method(part, "join"), [], [])))]
+
+
+class _Logic(ast.NodeTransformer):
+    """`and`, `or` and `not` as calls that evaluate every operand."""
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        return _at(node, _call("logical", ast.Constant(word), ast.Tuple(node.values, ast.Load())))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        return _at(node, _call("logical_not", node.operand)) if isinstance(node.op, ast.Not) else node
+
+
+def _at(place: ast.AST, node):  # type: ignore[no-untyped-def]
+    """Give `node` and its new children the line of `place`."""
+    ast.copy_location(node, place)
+    for child in ast.walk(node):
+        if "lineno" in child._attributes and not hasattr(child, "lineno"):
+            ast.copy_location(child, place)
+    return node
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _store(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())
+
+
+def _tuple(names: Sequence[str]) -> ast.Tuple:
+    return ast.Tuple([_load(name) for name in names], ast.Load())
+
+
+def _strings(names: Sequence[str]) -> ast.Tuple:
+    return ast.Tuple([ast.Constant(name) for name in names], ast.Load())
+
+
+def _store_tuple(names: Sequence[str]) -> ast.Tuple:
+    return ast.Tuple([_store(name) for name in names], ast.Store())
+
+
+def _method(part: str, name: str) -> ast.Attribute:
+    return ast.Attribute(_load(part), name, ast.Load())
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Attribute(_load(RUNTIME), name, ast.Load()), list(arguments), [])
