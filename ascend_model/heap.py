@@ -30,7 +30,7 @@ def frame_depth(workload: Workload) -> int:
             depth -= 1
         if depth == 0 and position + 1 < len(workload.events):
             return 0
-    return 1 if workload.events else 0
+    return 1 if workload.events and isinstance(workload.events[0], ScopeBegin) else 0
 
 
 def read_heap(
