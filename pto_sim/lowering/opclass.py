@@ -1,0 +1,51 @@
+"""What lowering needs to know of a recorded op name: its role and, for compute, its unit."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pto_sim.numerics.optable import OP_TABLE
+from pto_sim.program.errors import UnsupportedError
+
+
+class Role(Enum):
+    """How lowering treats an op. VIEW and CREATE produce no instruction."""
+
+    LOAD = "load"
+    STORE = "store"
+    READ = "read"
+    WRITE = "write"
+    CREATE = "create"
+    VIEW = "view"
+    ASSEMBLE = "assemble"
+    CUBE = "cube"
+    VECTOR = "vector"
+    LOOP = "loop"
+
+
+_ROLES = {
+    "load": Role.LOAD,
+    "store": Role.STORE,
+    "read": Role.READ,
+    "write": Role.WRITE,
+    "create_tile": Role.CREATE,
+    "slice": Role.VIEW,
+    "reshape": Role.VIEW,
+    "assemble": Role.ASSEMBLE,
+    "full": Role.VECTOR,
+    "arange": Role.VECTOR,
+    "loop.begin": Role.LOOP,
+    "loop.iter": Role.LOOP,
+    "loop.end": Role.LOOP,
+}
+
+
+def role_of(op: str) -> Role:
+    """Role of a recorded op. Raises UnsupportedError for a name that neither lowering nor the op table knows."""
+    role = _ROLES.get(op)
+    if role is not None:
+        return role
+    row = OP_TABLE.get(op)
+    if row is None:
+        raise UnsupportedError(f"the operation {op} in the timing model")
+    return Role.CUBE if row.unit == "M" else Role.VECTOR

@@ -1,0 +1,96 @@
+"""Lowers each distinct stream of a program once for each way it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ascend_model.workload import InstructionStream
+from pto_sim.lowering.capacity import Capacity, merge_peaks
+from pto_sim.lowering.instructions import LoweredStream, StreamLowering
+from pto_sim.lowering.lanes import lanes_of
+from pto_sim.lowering.lowered import L0Use, Pipe
+from pto_sim.lowering.pipes import size_pipe
+from pto_sim.lowering.schedule import schedule
+from pto_sim.lowering.storage import BufferKeys, lifetimes
+from pto_sim.lowering.unit_split import UnitSplit, split_units, task_kind
+from pto_sim.program.model import Program, TaskRecord
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What the streams of a task make of it. block_streams: int32 [blocks] into `instruction_streams()`."""
+
+    kind: str
+    pipe: Pipe | None
+    block_streams: np.ndarray
+    l0_tiles: tuple[L0Use, ...]
+    peaks: Mapping[str, int]
+
+
+class _Use(NamedTuple):
+    """A stream as one kind of task uses it; slots per direction and slot bytes shape its hand-overs."""
+
+    stream: int
+    kind: str
+    split: str
+    slots: int
+    slot_bytes: int
+
+
+class StreamPool:
+    """The lowered streams of a program."""
+
+    def __init__(self, program: Program, pipe_slots: str) -> None:
+        self.program, self.pipe_slots = program, pipe_slots
+        self._splits: dict[int, UnitSplit] = {}
+        self._lowered: dict[_Use, int] = {}
+        self._streams: list[LoweredStream] = []
+        self._peaks: list[Mapping[str, int]] = []
+
+    def instruction_streams(self) -> tuple[InstructionStream, ...]:
+        """All streams lowered so far."""
+        return tuple(found.instructions for found in self._streams)
+
+    def shape(self, record: TaskRecord) -> TaskShape:
+        """Kind, pipe and lowered streams of one launch. Raises what `lower` raises."""
+        streams, inverse = np.unique(np.asarray(record.block_streams), return_inverse=True)
+        splits = [self._split(int(stream)) for stream in streams]
+        units = 0
+        for split in splits:
+            units |= split.needs
+        kind = task_kind(units)
+        transfers = [transfer for split in splits for transfer in split.transfers]
+        pipe = size_pipe(transfers, record.blocks, self.pipe_slots, record.slot_num)
+        numbers = np.array([self._lower(int(s), kind, record.split, pipe) for s in streams], dtype=np.int32)
+        tiles = {tile: None for number in numbers for tile in self._streams[number].l0_tiles}
+        peaks = merge_peaks([self._peaks[number] for number in numbers])
+        blocks = numbers[inverse].astype(np.int32) if len(numbers) else np.zeros(0, np.int32)
+        return TaskShape(kind, pipe, blocks, tuple(tiles), peaks)
+
+    def _split(self, stream: int) -> UnitSplit:
+        if stream not in self._splits:
+            self._splits[stream] = split_units(self.program.streams[stream], self.program)
+        return self._splits[stream]
+
+    def _lower(self, stream: int, kind: str, split_mode: str, pipe: Pipe | None) -> int:
+        slots, slot_bytes = (pipe.slots_per_direction, pipe.slot_bytes) if pipe else (0, 0)
+        use = _Use(stream, kind, split_mode if kind == "MIX" else "none", slots, slot_bytes)
+        known = self._lowered.get(use)
+        if known is not None:
+            return known
+        recorded, split = self.program.streams[stream], self._split(stream)
+        lanes = lanes_of(kind, split_mode)
+        order = schedule(recorded, split, max(1, slots))
+        lives = lifetimes(recorded, split)
+        capacity = Capacity(recorded, self.program, split, lives, BufferKeys(recorded, split, order), lanes, pipe)
+        capacity.check()
+        keys = BufferKeys(recorded, split, order, capacity.shallow_memories())
+        lowered = StreamLowering(recorded, self.program, split, order, lives, keys, pipe, lanes).run()
+        self._lowered[use] = len(self._streams)
+        self._streams.append(lowered)
+        self._peaks.append({**capacity.peaks(), "left": lowered.left_bytes, "right": lowered.right_bytes})
+        return self._lowered[use]
