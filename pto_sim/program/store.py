@@ -47,7 +47,7 @@ _DAMAGE = (
 def save(program: Program, path: Path) -> None:
     """Write `program` to `path`, replacing a file there only once the new one is complete.
 
-    The same program gives the same bytes. Raises InputError PTO015 if the file cannot be written.
+    The same program gives the same bytes. Raises InputError PTO044 if the file cannot be written.
     """
     document = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "program": _document(program)}
     partial = path.with_name(path.name + ".partial")
@@ -62,7 +62,7 @@ def save(program: Program, path: Path) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise InputError(
-            "PTO015",
+            "PTO044",
             f"cannot write {path}",
             values=str(error.strerror or error),
             hint="free space or choose another --out directory",
@@ -72,15 +72,15 @@ def save(program: Program, path: Path) -> None:
 def load(path: Path) -> Program:
     """Read a Program that `save` wrote.
 
-    Raises InputError: PTO010 no such file or not a program file, PTO011 another format version, PTO012 damaged,
-    PTO013 larger than this version accepts.
+    Raises InputError: PTO040 no such file or not a program file, PTO041 another format version, PTO042 damaged,
+    PTO043 larger than this version accepts.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return _load(archive, path)
     except OSError as error:
         raise InputError(
-            "PTO010",
+            "PTO040",
             f"cannot read {path}",
             values=str(error.strerror or error),
             hint="name a program.pto of a run directory",
@@ -90,13 +90,13 @@ def load(path: Path) -> Program:
     except _DAMAGE as error:
         if not zipfile.is_zipfile(path):
             raise InputError(
-                "PTO010",
+                "PTO040",
                 f"{path} is not a recorded program, or is cut short",
                 values=f"{path.stat().st_size} bytes",
                 hint=_AGAIN,
             ) from error
         raise InputError(
-            "PTO012", f"{path} is damaged", values=str(error) or type(error).__name__, hint=_AGAIN
+            "PTO042", f"{path} is damaged", values=str(error) or type(error).__name__, hint=_AGAIN
         ) from error
 
 
@@ -116,10 +116,10 @@ def _load(archive: zipfile.ZipFile, path: Path) -> Program:
     _check_sizes(archive, path)
     document = json.loads(archive.read(_DOCUMENT))
     if not isinstance(document, dict) or document.get("format") != FORMAT_NAME:
-        raise InputError("PTO010", f"{path} is not a recorded program", hint=_AGAIN)
+        raise InputError("PTO040", f"{path} is not a recorded program", hint=_AGAIN)
     if document.get("version") != FORMAT_VERSION:
         raise InputError(
-            "PTO011",
+            "PTO041",
             f"{path} has another format version",
             hint=_AGAIN,
             values=f"file: {document.get('version')!r}, this pto-sim reads {FORMAT_VERSION}",
@@ -139,7 +139,7 @@ def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
     total = sum(info.file_size for info in archive.infolist())
     if total > MAX_TOTAL_BYTES or archive.getinfo(_DOCUMENT).file_size > MAX_JSON_BYTES:
         raise InputError(
-            "PTO013",
+            "PTO043",
             f"{path} unpacks to more than this version accepts",
             values=f"{total} bytes; at most {MAX_TOTAL_BYTES} in all, {MAX_JSON_BYTES} of JSON",
             hint="record a smaller run",

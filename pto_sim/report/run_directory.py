@@ -63,7 +63,7 @@ def begin(directory: Path) -> None:
 
 
 def fill(directory: Path, artifacts: Artifacts) -> None:
-    """Write every artifact of a run into `directory`, the report last. Raises InputError PTO033 or PTO015."""
+    """Write every artifact of a run into `directory`, the report last. Raises InputError PTO033 or PTO044."""
     if artifacts.program is not None:
         store.save(artifacts.program, directory / PROGRAM)
     if artifacts.scope_samples is not None:

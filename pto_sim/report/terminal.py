@@ -36,13 +36,20 @@ def outcome_panel(report: RunReport) -> RenderableType:
     if report.numerics == "fast":  # design: a run that is not bit-exact says so in its first line
         parts.append(Text("numerics fast: BLAS order of operations, NOT bit-exact", style="bold yellow"))
     parts += [head, Text("   ".join(f"{name} {value}" for name, value in summary.facts(report)), style="dim")]
-    if not good and report.error and "\n" in report.error:
-        parts.append(Text(report.error.split("\n", 1)[1]))  # its first line is the outcome's
+    if not good and report.error:
+        parts += _error_text(report)
     if report.outputs:
         parts.append(_outputs_table(report))
     if report.runtime_error is not None:
         parts.append(_ring_state(report.runtime_error.ring_state))
     return Panel(Group(*parts), border_style="green" if good else "red")
+
+
+def _error_text(report: RunReport) -> list[RenderableType]:
+    """The lines of the error that the outcome line does not already show."""
+    assert report.error is not None
+    lines = report.error.splitlines()[0 if report.runtime_error else 1 :]
+    return [Text("\n".join(lines))] if lines else []
 
 
 def _outputs_table(report: RunReport) -> Table:

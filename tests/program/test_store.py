@@ -189,7 +189,7 @@ def test_every_truncation_is_refused(tmp_path):
         (tmp_path / "cut.pto").write_bytes(data[:length])
         with pytest.raises(InputError) as error:
             store.load(tmp_path / "cut.pto")
-        assert error.value.code in ("PTO010", "PTO012") and error.value.hint
+        assert error.value.code in ("PTO040", "PTO042") and error.value.hint
 
 
 def test_no_changed_byte_gives_anything_but_an_input_error_or_the_same_program(tmp_path):
@@ -249,7 +249,7 @@ def test_hostile_members_are_refused(tmp_path, members):
     rewrite(tmp_path / "good.pto", tmp_path / "bad.pto", **members)
     with pytest.raises(InputError) as error:
         store.load(tmp_path / "bad.pto")
-    assert error.value.code == "PTO012"
+    assert error.value.code == "PTO042"
 
 
 def with_document(tmp_path, change):
@@ -265,7 +265,7 @@ def test_other_version_is_named(tmp_path):
     path = with_document(tmp_path, lambda document: document.update(version=FORMAT_VERSION + 1))
     with pytest.raises(InputError, match=f"file: {FORMAT_VERSION + 1}") as error:
         store.load(path)
-    assert error.value.code == "PTO011"
+    assert error.value.code == "PTO041"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_other_version_is_named(tmp_path):
 def test_wrong_documents_are_refused(tmp_path, change):
     with pytest.raises(InputError) as error:
         store.load(with_document(tmp_path, change))
-    assert error.value.code == "PTO012" and "instead:" in str(error.value)
+    assert error.value.code == "PTO042" and "instead:" in str(error.value)
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
@@ -293,7 +293,7 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     rewrite(tmp_path / "good.pto", tmp_path / "bomb.pto", op=bytes(1 << 21))
     with pytest.raises(InputError) as error:
         store.load(tmp_path / "bomb.pto")
-    assert error.value.code == "PTO013"
+    assert error.value.code == "PTO043"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"print('hello')\n"])
@@ -302,11 +302,11 @@ def test_not_a_program_file(tmp_path, content):
         (tmp_path / "x.pto").write_bytes(content)
     with pytest.raises(InputError) as error:
         store.load(tmp_path / "x.pto")
-    assert error.value.code == "PTO010"
+    assert error.value.code == "PTO040"
 
 
 def test_unwritable_target_leaves_nothing_behind(tmp_path):
     target = tmp_path / "missing" / "program.pto"
     with pytest.raises(InputError) as error:
         store.save(example(), target)
-    assert error.value.code == "PTO015" and list(tmp_path.iterdir()) == []
+    assert error.value.code == "PTO044" and list(tmp_path.iterdir()) == []

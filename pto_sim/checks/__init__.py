@@ -1,0 +1,17 @@
+"""Findings over a running or recorded program. A check subscribes to the engine's events; it changes nothing.
+
+May import program and numerics. The engine knows checks only as `program.events.Observer`s.
+"""
+
+from pto_sim.checks.catalogue import CATALOGUE, FindingKind
+from pto_sim.checks.check import Check
+from pto_sim.checks.inputs import InputWrites
+from pto_sim.checks.outputs import OutputCoverage
+from pto_sim.checks.scratch import ScratchUse
+
+__all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
+
+
+def new_checks() -> list[Check]:
+    """One fresh instance of every check, for one run."""
+    return [OutputCoverage(), InputWrites(), ScratchUse()]

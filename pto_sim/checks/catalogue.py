@@ -1,0 +1,68 @@
+"""Every finding that a check can report: code, title, severity. Codes are stable; each has a page in docs/findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pto_sim.program.findings import Finding
+
+
+@dataclass(frozen=True)
+class FindingKind:
+    """One kind of finding and what to do about it. severity: 'info', 'warning' or 'error'."""
+
+    code: str
+    title: str
+    severity: str
+    hint: str
+
+    def at(self, site: str, message: str, *, other: str = "", allocation: str = "") -> Finding:
+        """A finding of this kind at `site` ('file:line')."""
+        return Finding(self.code, self.title, self.severity, site, message, other, allocation, self.hint)
+
+
+OUTPUT_NEVER_WRITTEN = FindingKind(
+    "PTO401",
+    "output never written",
+    "warning",
+    "assign with out[...] = value or pl.assemble: `out = value` only rebinds the name",
+)
+OUTPUT_PARTLY_WRITTEN = FindingKind(
+    "PTO402",
+    "output partly written",
+    "info",
+    "store the rest, or pass the tensor as pl.InOut if its old values are meant to stay",
+)
+INPUT_CHANGED = FindingKind(
+    "PTO403",
+    "input argument changed",
+    "warning",
+    "declare the parameter pl.InOut: the caller does not see what is written to an input",
+)
+INPUT_WRITTEN_UNCHANGED = FindingKind(
+    "PTO404",
+    "input argument written with its own bits",
+    "info",
+    "nothing changes for the caller; the store still costs time and orders tasks",
+)
+SCRATCH_NEVER_USED = FindingKind(
+    "PTO405",
+    "scratch allocated but never used",
+    "warning",
+    "remove the pl.create_tensor: it holds ring heap until its scope closes",
+)
+SCRATCH_NEVER_READ = FindingKind(
+    "PTO406", "scratch written but never read", "warning", "remove the tensor and the stores to it, or read it"
+)
+_KINDS = (
+    OUTPUT_NEVER_WRITTEN,
+    OUTPUT_PARTLY_WRITTEN,
+    INPUT_CHANGED,
+    INPUT_WRITTEN_UNCHANGED,
+    SCRATCH_NEVER_USED,
+    SCRATCH_NEVER_READ,
+)
+
+CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})
