@@ -110,6 +110,8 @@ class Memory:
 
     def _check_tile_bounds(self, window: Window, shape: tuple[int, ...]) -> None:
         for axis, (offset, size) in enumerate(zip(window.offsets, window.sizes, strict=True)):
+            if type(offset) is int and 0 <= offset <= shape[axis] - size:
+                continue
             values = offset.resolve() if type(offset) is LaneScalar else np.array([offset])
             bad = np.flatnonzero((values < 0) | (values + size > shape[axis]))
             if len(bad):
@@ -123,7 +125,8 @@ class Memory:
         out = np.empty((lanes, *window.sizes), data.dtype)
         for lane in range(lanes):
             box = tuple(slice(o, o + s) for o, s in zip(offsets[:, lane].tolist(), window.sizes, strict=True))
-            out[lane] = data[(lane if data.shape[0] > 1 else 0, *box)]
+            index: Any = (lane if data.shape[0] > 1 else 0, *box)
+            out[lane] = data[index]
         return out
 
     def update_tile(self, target: Tile, window: Window, value: Tile) -> None:
