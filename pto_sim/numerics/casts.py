@@ -163,7 +163,7 @@ def convert(x: np.ndarray, target: str, mode: str | int = "round", profile: str 
                 return x.astype(storage)
             if storage == np.float32:
                 return x.astype(np.float64).astype(np.float32)
-            return _round_double(x.astype(np.float64), storage)
+            return narrow_double(x.astype(np.float64), storage)
         if not is_float(storage):
             return _to_int(x, storage, code, profile)
         wide = _widen(x)
@@ -174,7 +174,8 @@ def convert(x: np.ndarray, target: str, mode: str | int = "round", profile: str 
 
 def round_to_odd(x: np.ndarray) -> np.ndarray:
     """FP64 as FP32, an inexact result with its last bit set: rounding it again to 16 bits is then a single rounding."""
-    nearest = x.astype(np.float32)
+    with np.errstate(all="ignore"):
+        nearest = x.astype(np.float32)
     bits = nearest.view(np.uint32)
     inexact = (nearest != x) & ~np.isnan(x)
     # Step back towards zero where rounding went away from it (overflow to infinity included).
@@ -182,7 +183,7 @@ def round_to_odd(x: np.ndarray) -> np.ndarray:
     return ((bits - away.astype(np.uint32)) | inexact.astype(np.uint32)).view(np.float32)
 
 
-def _round_double(x: np.ndarray, target: np.dtype) -> np.ndarray:
+def narrow_double(x: np.ndarray, target: np.dtype) -> np.ndarray:
     """FP64 to a 16-bit float, one rounding to nearest even."""
     return _narrow(round_to_odd(x), target, kernels.RINT)
 
