@@ -60,7 +60,7 @@ class Capacity:
         found = []
         for memory in self.split.homes.get(root, frozenset()):
             nbytes = self._own_bytes(value, memory)
-            copies = keys.copies(life.first, memory)
+            copies = keys.copies(life.first, life.last, memory)
             found.append(_Tile(root, memory, nbytes, copies, life))
         return found
 
@@ -71,12 +71,15 @@ class Capacity:
         return tile_bytes(value, memory)
 
     def peaks(self) -> dict[str, int]:
-        """Reported peak of vec, mat and acc in bytes."""
+        """Reported peak of vec, mat and acc in bytes: an estimate from above, at most the capacity.
+
+        Where the buffers of the pipelines do not fit, the compiler gives them up; where inputs beside outputs do not
+        fit either, it lets them share, down to what `check` demands.
+        """
         peaks = {}
         for memory in (VEC, MAT, ACC):
-            deep = self._peak(memory, pipelined=True)
-            # The compiler gives up buffers of a pipeline where they do not fit.
-            peaks[memory] = deep if deep <= CAPACITY_BYTES[memory] else self._peak(memory, pipelined=False)
+            deep = memory not in self.shallow_memories()
+            peaks[memory] = min(self._peak(memory, pipelined=deep), CAPACITY_BYTES[memory])
         return peaks
 
     def shallow_memories(self) -> frozenset[str]:

@@ -27,6 +27,7 @@ from pto_sim.lowering.storage import BufferKeys, Lifetime
 from pto_sim.lowering.tile_aliases import loads_into_tiles, unpacked_views
 from pto_sim.lowering.unit_split import ACC, AIC, AIV, MAT, VEC, UnitSplit
 from pto_sim.lowering.vector_emission import emit_vector
+from pto_sim.numerics.optable import OP_TABLE
 from pto_sim.program.model import OpSignature, Program, Stream, TileOp
 
 LOOP_ITERATION_CYCLES = 8
@@ -187,7 +188,7 @@ class StreamLowering:
         emit_vector(
             self.emitter,
             self.lanes,
-            "concat",
+            "assemble",
             source,
             source.dtype,
             index,
@@ -249,6 +250,9 @@ class StreamLowering:
         packed = not any(value in self.unpacked for value in op.ins)
         reads = [self._source(index, value) for value in op.ins]
         dtype = tiles[0].dtype if tiles else out.dtype
+        # An elementwise op takes one element for each row as its second operand: it is expanded first.
+        row = OP_TABLE[signature.op].shape_rule == "same_or_row" if signature.op in OP_TABLE else False
+        row = row and len(tiles) == 2 and rows_cols(tiles[1].shape)[1] == 1 < rows_cols(out.shape)[1]
         scalar = any(value.space == "scalar" for value in signature.ins)
         emit_vector(
             self.emitter,
@@ -262,6 +266,7 @@ class StreamLowering:
             packed=packed,
             defines=root,
             scalar_operand=scalar,
+            row_operand=row,
         )
 
     def _nothing(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:

@@ -34,6 +34,7 @@ _ROLES = {
     "assemble": Role.ASSEMBLE,
     "full": Role.VECTOR,
     "arange": Role.VECTOR,
+    "fillpad": Role.VECTOR,
     "loop.begin": Role.LOOP,
     "loop.iter": Role.LOOP,
     "loop.end": Role.LOOP,

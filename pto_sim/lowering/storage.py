@@ -90,11 +90,15 @@ class BufferKeys:
         statement = self.nest.bodies[body].statement
         return statement, self.stream.ops[index].signature, self._nth[index], memory, turn
 
-    def copies(self, index: int, memory: str) -> int:
-        """How many buffers the statement of op `index` has in a memory."""
+    def copies(self, index: int, last: int, memory: str) -> int:
+        """How many buffers a value made by op `index` and last used by op `last` has in a memory.
+
+        A value that outlives its iteration, such as an accumulator, is carried in one buffer.
+        """
         count = 1
-        for _, depth in self._depths(index, memory):
-            count *= depth
+        for body, depth in self._depths(index, memory):
+            if last < self.nest.bodies[body].last:
+                count *= depth
         return count
 
     def _depths(self, index: int, memory: str) -> list[tuple[int, int]]:

@@ -10,6 +10,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Overlap(Enum):
     """Result of a lookup: COVERED means that the query contains the whole entry."""
@@ -31,14 +33,6 @@ class Region(NamedTuple):
     def extent(self) -> int:
         """Elements from the first to one past the last that the view can touch."""
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-
-
-class Entry(NamedTuple):
-    """A registered write: its region and producer (a Workload task id)."""
-
-    region: Region
-    end: int
-    producer: int
 
 
 def box_overlap(query: Region, entry: Region, buffer_elements: int) -> Overlap:
@@ -69,36 +63,57 @@ def box_overlap(query: Region, entry: Region, buffer_elements: int) -> Overlap:
     return Overlap.COVERED if covered else Overlap.OTHER
 
 
+class _Writes:
+    """Writes of one buffer, oldest first. Ranges are kept in arrays, so that a lookup is one vector comparison."""
+
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self.producers: list[int] = []
+        self._begin = np.zeros(8, np.int64)
+        self._end = np.zeros(8, np.int64)
+
+    def add(self, region: Region, producer: int) -> None:
+        count = len(self.regions)
+        if count == len(self._begin):
+            self._begin, self._end = np.resize(self._begin, 2 * count), np.resize(self._end, 2 * count)
+        self._begin[count], self._end[count] = region.offset, region.offset + region.extent
+        self.regions.append(region)
+        self.producers.append(producer)
+
+    def meeting(self, begin: int, end: int) -> list[int]:
+        """Positions of the writes whose range meets [begin, end)."""
+        count = len(self.regions)
+        return np.flatnonzero((self._begin[:count] < end) & (self._end[:count] > begin)).tolist()
+
+    def retire(self, position: int) -> None:
+        """An empty range meets nothing."""
+        self._end[position] = self._begin[position]
+
+
 class TensorMap:
-    """Writes that are still visible, by buffer, oldest first. It never forgets retired producers.
+    """Writes that are still visible, by buffer. It never forgets retired producers.
 
     The runtime skips entries of retired tasks; edges to them are pre-satisfied, so keeping them changes no order.
     """
 
     def __init__(self) -> None:
-        self._entries: dict[int, list[Entry]] = {}
+        self._writes: dict[int, _Writes] = {}
 
     def lookup(self, buffer: int, query: Region, buffer_elements: int, *, retire_covered: bool) -> list[int]:
-        """Producers of the entries that overlap the query. retire_covered: an INOUT removes what it contains."""
-        entries = self._entries.get(buffer)
-        if not entries:
+        """Producers of the writes that overlap the query. retire_covered: an INOUT removes what it contains."""
+        writes = self._writes.get(buffer)
+        if writes is None:
             return []
-        begin, end = query.offset, query.offset + query.extent
         producers: list[int] = []
-        covered: list[int] = []
-        for position, (region, entry_end, producer) in enumerate(entries):
-            if region.offset >= end or entry_end <= begin:
-                continue
-            overlap = box_overlap(query, region, buffer_elements)
+        for position in writes.meeting(query.offset, query.offset + query.extent):
+            overlap = box_overlap(query, writes.regions[position], buffer_elements)
             if overlap is Overlap.NONE:
                 continue
-            producers.append(producer)
+            producers.append(writes.producers[position])
             if retire_covered and overlap is Overlap.COVERED:
-                covered.append(position)
-        for position in reversed(covered):
-            del entries[position]
+                writes.retire(position)
         return producers
 
     def register(self, buffer: int, region: Region, producer: int) -> None:
         """Record that `producer` writes `region`."""
-        self._entries.setdefault(buffer, []).append(Entry(region, region.offset + region.extent, producer))
+        self._writes.setdefault(buffer, _Writes()).add(region, producer)

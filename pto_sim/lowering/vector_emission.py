@@ -24,6 +24,7 @@ def emit_vector(
     defines: object | None = None,
     updates: object | None = None,
     scalar_operand: bool = False,
+    row_operand: bool = False,
 ) -> None:
     """Issue op `op` over tile `main` on every lane.
 
@@ -37,7 +38,7 @@ def emit_vector(
         extent = TileExtent(rows, cols, itemsize_bytes(main.dtype), packed)
         previous: int | None = None
         target = defines
-        for step in vector_steps(op, dtype, extent, scalar_operand=scalar_operand):
+        for step in vector_steps(op, dtype, extent, scalar_operand=scalar_operand, row_operand=row_operand):
             args = (int(step.op), step.rows, step.row_bytes, int(step.packed))
             deps = [previous] if previous is not None and step.chained else []
             later = updates if defines is None else defines

@@ -34,6 +34,9 @@ _WITH_SCALAR = MappingProxyType(
 )  # fmt: skip
 """An op with a scalar second operand. TDIVS fills a tile and divides: its measured 5 cycles a repeat are 1 + 4."""
 
+COPIES = frozenset({"assemble", "fillpad"})
+"""Recorded ops without a table row that copy a tile within UB."""
+
 _ROW_BY_ROW_PREFIXES = ("row_expand", "col_expand")
 
 
@@ -74,11 +77,16 @@ def vector_class(name: str, dtype: str) -> VecOp:
     return found
 
 
-def vector_steps(op: str, dtype: str, tile: TileExtent, *, scalar_operand: bool) -> list[VectorStep]:
+def vector_steps(
+    op: str, dtype: str, tile: TileExtent, *, scalar_operand: bool = False, row_operand: bool = False
+) -> list[VectorStep]:
     """Instructions of vector op `op` over `tile`: the input of a reduction, the larger of input and output else.
 
-    dtype: element type of the first tile operand, or of the result of an op without one.
+    dtype: element type of the first tile operand, or of the result of an op without one. scalar_operand, row_operand:
+    the second operand is a number, or one element for each row of the tile.
     """
+    if op in COPIES:
+        return [VectorStep(VecOp.COPY, tile.rows, tile.row_bytes, tile.packed)]
     row = OP_TABLE[op]
     if row.shape_rule == "row_reduce":
         return _row_reduce(vector_class(row.cost_class[1], dtype), tile)
@@ -87,7 +95,9 @@ def vector_steps(op: str, dtype: str, tile: TileExtent, *, scalar_operand: bool)
     if op == "gather":
         return _gather(tile)
     names = _WITH_SCALAR.get(op, row.cost_class) if scalar_operand else row.cost_class
-    packed = tile.packed and not op.startswith(_ROW_BY_ROW_PREFIXES)
+    if row_operand:
+        names = ("vbrcb", *names)
+    packed = tile.packed and not row_operand and not op.startswith(_ROW_BY_ROW_PREFIXES)
     steps = []
     for name in names:
         if name == "vbrcb":
