@@ -11,19 +11,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pto_sim.program.errors import InputError, RuntimeFault
+from pto_sim.program.events import Observer
 from pto_sim.program.launch import kernel_runner
 from pto_sim.program.options import RunOptions
+from pto_sim.report.build import build_report
+from pto_sim.report.model import RunReport
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ascend_model.chipspec import ChipSpec
+    from ascend_model.ring import RingFault, RingSizes
     from ascend_model.timeline import HeapReading, Timeline
+    from pto_sim.engine.run import EntryKernel
     from pto_sim.lowering import LoweredProgram
     from pto_sim.program.findings import Finding
     from pto_sim.program.model import Program
@@ -41,7 +47,8 @@ class BackendRun:
     outputs: result of each Out and InOut parameter, by name in parameter order; empty after a fault (the
     runtime copies nothing back). written: bool mask of the elements that were written, None: all of them.
     heap: readings by name ('max_lag', 'prompt', 'simulated'); a backend without rings gives none.
-    fault: the runtime error that stopped the run. artifacts: files that the backend left, by name.
+    fault: the runtime error that stopped the run; fault_samples: scope records made before it.
+    stage_wall_s: host seconds by stage. artifacts: files that the backend left, by name.
     """
 
     kernel: str
@@ -53,9 +60,21 @@ class BackendRun:
     heap: dict[str, HeapReading] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     fault: RuntimeFault | None = None
+    fault_samples: tuple[dict[str, object], ...] = ()
     host_wall_s: float = 0.0
     stage_wall_s: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
+
+    def scope_reading(self) -> HeapReading | None:
+        """The reading whose samples a run directory keeps: of the simulated run, else of the timing-free replay.
+
+        After a fault, only what the runtime recorded before it.
+        """
+        if self.fault is not None:
+            from ascend_model.timeline import HeapReading
+
+            return HeapReading("max_lag", {}, (), self.fault_samples, 0, 0)
+        return self.heap.get("simulated") or self.heap.get("max_lag")
 
 
 class Backend(Protocol):
@@ -94,15 +113,23 @@ class SessionResult:
 
 @dataclass
 class Session:
-    """Options for every kernel that a script runs, and the results so far (oldest first)."""
+    """Options for every kernel that a script runs, and the results so far (oldest first).
+
+    compiled: names of kernels that the script only asked to compile.
+    """
 
     options: RunOptions
     results: list[SessionResult] = field(default_factory=list)
+    compiled: list[str] = field(default_factory=list)
     progress: Progress | None = None
 
     def record(self, result: SessionResult) -> None:
         """Add one finished run. The harness calls this after its comparison."""
         self.results.append(result)
+
+    def record_compiled(self, kernel: str) -> None:
+        """Note that a kernel was compiled and not run. The harness calls this for `compile_only`."""
+        self.compiled.append(kernel)
 
     def run_direct(self, kernel: object, args: Sequence[object]) -> Mapping[str, np.ndarray]:
         """Run a kernel that the script called itself: nothing to compare, it passes unless the runtime stops it."""
@@ -146,19 +173,59 @@ def select(name: str = "sim") -> Backend:
     backend = _load(name)
     missing = backend.available()
     if missing is not None:
-        raise InputError("PTO020", f"backend {name!r} cannot be used here", values=missing,
-                         hint=f"install what is missing, or use another backend: {', '.join(names())}")
+        raise InputError(
+            "PTO020",
+            f"backend {name!r} cannot be used here",
+            values=missing,
+            hint=f"install what is missing, or use another backend: {', '.join(names())}",
+        )
     return backend
 
 
 def _load(name: str) -> Backend:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
-            return point.load()()
+            backend: Backend = point.load()()
+            return backend
     if name == "sim":  # a checkout that is on the path without being installed has no entry points
         return SimBackend()
-    raise InputError("PTO021", f"there is no backend called {name!r}", values=f"registered: {', '.join(names())}",
-                     hint="install the distribution that provides it (for 'npu': pto-sim-npu)")
+    raise InputError(
+        "PTO021",
+        f"there is no backend called {name!r}",
+        values=f"registered: {', '.join(names())}",
+        hint="install the distribution that provides it (for 'npu': pto-sim-npu)",
+    )
+
+
+def report_of(result: SessionResult, options: RunOptions) -> RunReport:
+    """The report of one finished run, as `--json` writes it."""
+    run = result.run
+    failing = failing_findings(run.findings, options.fail_on)
+    failed = f"finding {failing[0].code} at {failing[0].site}: {failing[0].message}" if failing else None
+    return build_report(
+        kernel=run.kernel,
+        backend=options.backend,
+        numerics=options.numerics,
+        variant=run.program.variant if run.program is not None else options.scopes,
+        pipe_slots=options.pipe_slots,
+        passed=result.passed and not failing,
+        compared=result.compared,
+        error=result.error or failed,
+        fault=run.fault,
+        outputs=run.outputs,
+        written=run.written,
+        heap=run.heap,
+        timeline=run.timeline,
+        findings=run.findings,
+        wall_s=run.host_wall_s,
+    )
+
+
+def failing_findings(findings: Sequence[Finding], fail_on: tuple[str, ...] | None) -> list[Finding]:
+    """The findings that fail a run: those with a code in `fail_on`, or of severity error if it is None."""
+    if fail_on is None:
+        return [finding for finding in findings if finding.severity == "error"]
+    return [finding for finding in findings if finding.code in fail_on]
 
 
 class SimBackend:
@@ -175,50 +242,112 @@ class SimBackend:
         from pto_sim.engine import run_kernel
         from pto_sim.lowering import lower
 
-        return lower(run_kernel(kernel, args, options, ()).program, pipe_slots=options.pipe_slots)
+        program = run_kernel(cast("EntryKernel", kernel), args, options, ()).program
+        return lower(program, pipe_slots=options.pipe_slots)
 
     def run(
         self, kernel: object, args: Sequence[object], options: RunOptions, progress: Progress | None = None
     ) -> BackendRun:
-        """See `Backend.run`. A ring fault is returned in `fault`, with the outputs dropped."""
+        """See `Backend.run`. A ring fault is returned in `fault`, with the outputs dropped.
+
+        Raises what the engine raises, and InputError for an unusable chip (PTO022) or ring size (PTO023).
+        """
         from pto_sim.checks import new_checks
         from pto_sim.engine import run_kernel
 
         start = time.perf_counter()
+        run = BackendRun(getattr(kernel, "name", "kernel"), {})
+        spec, sizes = _chip(options), _ring_sizes(options)
         checks = new_checks()
-        engine_run = run_kernel(kernel, args, options, [check.observer for check in checks])
-        program = engine_run.program
-        run = BackendRun(program.name, dict(engine_run.outputs), dict(engine_run.written), program)
-        run.stage_wall_s["run"] = time.perf_counter() - start
-        _model(run, options, progress)
-        run.findings.extend(finding for check in checks for finding in check.findings())
+        observers: list[Observer] = [*checks]
+        if progress is not None:
+            observers.append(_TaskProgress(run.kernel, progress))
+        with _stage(run, "run", progress):
+            engine_run = run_kernel(cast("EntryKernel", kernel), args, options, observers)
+        run.outputs, run.written, run.program = engine_run.outputs, engine_run.written, engine_run.program
+        run.findings = [finding for check in checks for finding in check.findings()]
+        _model(run, options, spec, sizes, progress)
         if run.fault is not None:
             run.outputs, run.written = {}, {}
         run.host_wall_s = time.perf_counter() - start
         return run
 
 
-def _model(run: BackendRun, options: RunOptions, progress: Progress | None) -> None:
+class _TaskProgress(Observer):
+    """Tells a progress display which task executes."""
+
+    def __init__(self, kernel: str, progress: Progress) -> None:
+        self._kernel, self._progress = kernel, progress
+
+    def on_task_begin(self, task: int, name: str, blocks: int) -> None:
+        self._progress("run", f"{self._kernel}: {name} ({blocks} blocks)")
+
+
+def _chip(options: RunOptions) -> ChipSpec:
+    from ascend_model.chipspec import ChipSpecError, load_chip
+
+    try:
+        return load_chip(options.chip)
+    except ChipSpecError as error:
+        raise InputError(
+            "PTO022",
+            "the chip cannot be used",
+            values=str(error),
+            hint="`pto-sim chips` lists the chips that ship with pto-sim",
+        ) from error
+
+
+def _ring_sizes(options: RunOptions) -> RingSizes:
+    from ascend_model.ring import RingSizes
+
+    try:
+        return RingSizes(heap_bytes=options.ring_heap_bytes)
+    except ValueError as error:
+        raise InputError(
+            "PTO023",
+            "the ring heap sizes cannot be used",
+            values=str(error),
+            hint="--ring-heap N, or N,N,N,N: bytes of each ring, at least 1024",
+        ) from error
+
+
+def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSizes, progress: Progress | None) -> None:
     """Lower the program of `run`, read its heap and simulate its time; a ring fault stops it and is kept."""
-    from ascend_model import chip, chipspec, heap, ring
+    from ascend_model.heap import READINGS, read_heap
+    from ascend_model.ring import RingFault
     from pto_sim.lowering import lower
 
     assert run.program is not None
     with _stage(run, "lower", progress):
         run.lowered = lower(run.program, pipe_slots=options.pipe_slots)
-    workload, capacities = run.lowered.workload, options.ring_heap_bytes
+    workload = run.lowered.workload
     try:
         with _stage(run, "heap", progress):
-            for reading in ("max_lag", "prompt"):
-                run.heap[reading] = heap.read_heap(workload, capacities, reading)
+            for reading in READINGS:
+                run.heap[reading] = read_heap(workload, sizes, reading)
         if options.timing:
+            from ascend_model.chip import simulate
+
             with _stage(run, "simulate", progress):
-                spec = chipspec.load_chip(options.chip)
-                run.timeline = chip.simulate(workload, spec, heap_bytes=capacities)
+                run.timeline = simulate(workload, spec, heap_bytes=options.ring_heap_bytes)
             run.heap["simulated"] = run.timeline.heap
-    except ring.RingFault as fault:
-        run.fault = RuntimeFault(fault.code, fault.name, fault.message, ring_state=dict(fault.state),
-                                 hint="raise --ring-heap, or free earlier with pl.scope()")
+    except RingFault as fault:
+        run.fault = _runtime_fault(fault)
+        run.fault_samples = fault.samples
+
+
+def _runtime_fault(fault: RingFault) -> RuntimeFault:
+    """The simulated runtime's error as ours, with the dump of the ring it stopped on."""
+    state = {} if fault.state is None else asdict(fault.state)
+    lines = "" if fault.state is None else "; ".join(fault.state.lines())
+    return RuntimeFault(
+        fault.code,
+        fault.name,
+        fault.message,
+        ring_state=state,
+        values=lines,
+        hint="raise --ring-heap, or free earlier: a scope closed sooner, scratch declared inside it",
+    )
 
 
 @contextmanager

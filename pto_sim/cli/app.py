@@ -1,0 +1,170 @@
+"""Commands and options of `pto-sim`, as the command line shows them. What a command does is in its own module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from pto_sim import __version__
+from pto_sim.cli.status import exit_status
+
+# Without rich mark-up: importing it would double the time of `pto-sim --help`.
+app = typer.Typer(
+    name="pto-sim",
+    help="Run PyPTO kernels on this machine: exact bits, ring heaps to the byte, and a cycle model of the chip.",
+    epilog="Exit status: 0 passed; 1 a comparison, a finding or the runtime failed the run; 2 usage or input error.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+# typer reads these annotations at run time, and its unions must be Optional on Python 3.10.
+Chip = Annotated[
+    str, typer.Option("--chip", metavar="NAME|FILE", help="Chip variant or TOML file (see `pto-sim chips`).")
+]
+Numerics = Annotated[str, typer.Option("--numerics", metavar="NAME", help="a2a3, cpu-sim, or fast (not bit-exact).")]
+Out = Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Run directory for all reports.")]  # noqa: UP045
+Json = Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]  # noqa: UP045
+FailOn = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--fail-on", metavar="CODES", help="Finding codes that fail the run, or 'none' [those of severity error]."
+    ),
+]
+NoTiming = Annotated[bool, typer.Option("--no-timing", help="Skip the cycle model.")]
+Seed = Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Seed of the harness' inputs.")]  # noqa: UP045
+Scopes = Annotated[str, typer.Option("--scopes", metavar="written|flat|auto", help="How scopes are placed.")]
+Hoist = Annotated[str, typer.Option("--hoist", metavar="NAME,...", help="Scratch tensors to declare at the frame.")]
+RingHeap = Annotated[
+    str, typer.Option("--ring-heap", metavar="N[,N,N,N]", help="Bytes of the ring heaps; K, M, G are binary.")
+]
+PipeSlots = Annotated[
+    str, typer.Option("--pipe-slots", metavar="current|seed", help="Slot rule of mixed tasks' pipes.")
+]
+BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="sim, or another that is installed (npu).")]
+Script = Annotated[Path, typer.Argument(metavar="SCRIPT", help="Kernel script; what follows it is passed on.")]
+ScriptArgs = Annotated[Optional[list[str]], typer.Argument(metavar="[ARGS]...", help="Arguments of the script.")]  # noqa: UP045
+RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a finished run.")]
+Name = Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Show one in full.")]  # noqa: UP045
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pto-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pto_sim(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    """See `app`."""
+
+
+@app.command()
+def demo(out: Out = Path("runs/demo"), json: Json = None, chip: Chip = "a2a3") -> None:
+    """Run one real kernel and write every report.
+
+    The kernel is DeepSeek-V4 decode sparse attention at its flash size, with seeded inputs.
+    """
+    with exit_status():
+        from pto_sim.cli.demo import run_demo
+
+        run_demo(out, json, chip)
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    script: Script,
+    args: ScriptArgs = None,
+    chip: Chip = "a2a3",
+    numerics: Numerics = "a2a3",
+    out: Out = None,
+    json: Json = None,
+    fail_on: FailOn = None,
+    no_timing: NoTiming = False,
+    seed: Seed = None,
+    scopes: Scopes = "written",
+    hoist: Hoist = "",
+    ring_heap: RingHeap = "256M",
+    pipe_slots: PipeSlots = "current",
+    backend: BackendName = "sim",
+) -> None:
+    """Run a kernel script.
+
+    Compares its outputs with their golden, reads its ring heap, and says where the time goes.
+    """
+    with exit_status():
+        from pto_sim.cli.options import run_options
+        from pto_sim.cli.run import run_script
+
+        options = run_options(
+            chip=chip,
+            numerics=numerics,
+            out=out,
+            json=json,
+            fail_on=fail_on,
+            timing=not no_timing,
+            seed=seed,
+            scopes=scopes,
+            hoist=hoist,
+            ring_heap=ring_heap,
+            pipe_slots=pipe_slots,
+            backend=backend,
+        )
+        run_script(script, args or [], options)
+
+
+@app.command()
+def report(directory: RunDir) -> None:
+    """Show a finished run again.
+
+    Prints its tables, and where its page and trace are.
+    """
+    with exit_status():
+        from pto_sim.cli.inspect import show_report
+
+        show_report(directory)
+
+
+@app.command()
+def compare(run_a: RunDir, run_b: RunDir) -> None:
+    """Compare two runs.
+
+    Bits, heap, time and findings; exit status 1 if an output differs.
+    """
+    with exit_status():
+        from pto_sim.cli.inspect import show_comparison
+
+        show_comparison(run_a, run_b)
+
+
+@app.command()
+def chips(name: Name = None) -> None:
+    """List the chip variants.
+
+    With a name or a TOML file: every number of that chip, with its unit and source.
+    """
+    with exit_status():
+        from pto_sim.cli.tables import show_chips
+
+        show_chips(name)
+
+
+@app.command()
+def ops(name: Name = None) -> None:
+    """List the operators.
+
+    With a name: the rules of that operator.
+    """
+    with exit_status():
+        from pto_sim.cli.tables import show_ops
+
+        show_ops(name)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,93 @@
+"""From option texts to RunOptions, with one clear error for each that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pto_sim.program.errors import InputError
+from pto_sim.program.options import RunOptions
+
+SCOPES = ("written", "flat", "auto")
+PIPE_SLOTS = ("current", "seed")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def run_options(
+    *,
+    chip: str,
+    numerics: str,
+    out: Path | None,
+    json: Path | None,
+    fail_on: str | None,
+    timing: bool,
+    seed: int | None,
+    scopes: str,
+    hoist: str,
+    ring_heap: str,
+    pipe_slots: str,
+    backend: str,
+) -> RunOptions:
+    """The options of one run. Raises InputError PTO053 for a value that is not allowed."""
+    from pto_sim.numerics.profiles import PROFILES
+
+    _one_of("--numerics", numerics, PROFILES)
+    _one_of("--scopes", scopes, SCOPES)
+    _one_of("--pipe-slots", pipe_slots, PIPE_SLOTS)
+    if seed is not None and seed < 0:
+        raise _refused("--seed", str(seed), "a number from 0")
+    return RunOptions(
+        chip=chip,
+        numerics=numerics,
+        out_dir=out,
+        json_path=json,
+        fail_on=_codes(fail_on),
+        timing=timing,
+        seed=seed,
+        scopes=scopes,
+        hoist=_names(hoist),
+        ring_heap_bytes=_ring_heap(ring_heap),
+        pipe_slots=pipe_slots,
+        backend=backend,
+    )
+
+
+def _refused(option: str, value: str, allowed: str) -> InputError:
+    return InputError("PTO053", f"{option} cannot be {value!r}", hint=f"give {allowed}")
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise _refused(option, value, f"one of {', '.join(allowed)}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _codes(text: str | None) -> tuple[str, ...] | None:
+    """Finding codes; None keeps the default, 'none' is the empty set. A code that no check reports is refused."""
+    from pto_sim.checks.catalogue import CATALOGUE
+
+    if text is None:
+        return None
+    codes = () if text.strip() == "none" else _names(text)
+    for code in codes:
+        if code not in CATALOGUE:
+            raise _refused("--fail-on", code, f"'none', or some of {', '.join(CATALOGUE)}")
+    return codes
+
+
+def _ring_heap(text: str) -> tuple[int, int, int, int]:
+    sizes = [_nbytes(part.strip()) for part in text.split(",")]
+    if len(sizes) == 1:
+        sizes *= 4
+    if len(sizes) != 4:
+        raise _refused("--ring-heap", text, "one size, or four: one for each ring")
+    return sizes[0], sizes[1], sizes[2], sizes[3]
+
+
+def _nbytes(text: str) -> int:
+    digits, unit = (text[:-1], text[-1].upper()) if text and text[-1].isalpha() else (text, "")
+    if not (digits.isascii() and digits.isdigit()) or unit not in _UNITS:
+        raise _refused("--ring-heap", text, "bytes such as 268435456, or 256M, 1G")
+    return int(digits) * _UNITS[unit]

@@ -1,0 +1,82 @@
+"""Executing a kernel script as `__main__`, and saying clearly why one cannot be executed."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pto_sim.program.errors import InputError, PtoError
+
+_OURS = str(Path(__file__).resolve().parent.parent) + os.sep
+
+
+class ScriptEnd(NamedTuple):
+    """How a script ended. status: its exit status. error: the text of what it raised, '' if nothing."""
+
+    status: int
+    error: str
+
+
+def check_script(path: Path) -> None:
+    """Raises InputError PTO050 if there is no such file, PTO051 if it is not Python."""
+    hint = "give the path of a Python file that runs a kernel"
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise InputError("PTO050", f"cannot read the script {path}", values=str(error.strerror), hint=hint) from error
+    try:
+        compile(source, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        where = f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
+        raise InputError("PTO051", f"{path} is not a Python script", values=where, hint=hint) from None
+    except ValueError as error:  # null bytes
+        raise InputError("PTO051", f"{path} is not a Python script", values=str(error), hint=hint) from None
+
+
+def execute(path: Path, argv: list[str]) -> ScriptEnd:
+    """Run the script at `path` as Python itself would, with `argv` behind its name.
+
+    Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
+    """
+    with _as_main(path, argv):
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            return _system_exit(end)
+        except PtoError:
+            raise
+        except Exception as error:
+            return ScriptEnd(1, _author_traceback(error, path))
+    return ScriptEnd(0, "")
+
+
+@contextmanager
+def _as_main(path: Path, argv: list[str]) -> Iterator[None]:
+    """sys.argv and sys.path as `python SCRIPT ARGS` has them, for the duration of a `with` block."""
+    old_argv, old_path = sys.argv, list(sys.path)
+    sys.argv, sys.path[:0] = [str(path), *argv], [str(path.resolve().parent)]
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = old_argv, old_path
+
+
+def _system_exit(end: SystemExit) -> ScriptEnd:
+    if end.code is None or isinstance(end.code, int):
+        return ScriptEnd(int(end.code or 0), "")
+    return ScriptEnd(1, str(end.code))
+
+
+def _author_traceback(error: Exception, path: Path) -> str:
+    """The traceback from the script on: neither the runner above it nor the engine inside is the author's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((i for i, frame in enumerate(frames) if frame.filename == str(path)), 0)
+    kept = [frame for frame in frames[first:] if not frame.filename.startswith(_OURS)] or frames[first:]
+    lines = traceback.format_list(kept) + traceback.format_exception_only(type(error), error)
+    return "Traceback (most recent call last):\n" + "".join(lines).rstrip()

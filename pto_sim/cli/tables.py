@@ -1,0 +1,91 @@
+"""`pto-sim chips` and `pto-sim ops`: what is modelled, with the sources."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from rich.console import Console
+from rich.table import Table
+
+from ascend_model.chipspec import ChipSpec, ChipSpecError, list_chips, load_chip
+from pto_sim.numerics.optable import OP_TABLE, OpRow
+from pto_sim.program.errors import InputError
+
+
+def show_chips(name: str | None) -> None:
+    """List the chips, or every number of the chip `name` (a name or a TOML file)."""
+    table = Table(title=name, title_justify="left")
+    if name is None:
+        for title in ("chip", "description"):
+            table.add_column(title)
+        for chip in list_chips():
+            table.add_row(chip, load_chip(chip).description)
+    else:
+        _chip_rows(table, _load(name))
+    Console().print(table)
+
+
+def _load(name: str) -> ChipSpec:
+    try:
+        return load_chip(name)
+    except ChipSpecError as error:
+        raise InputError(
+            "PTO022",
+            "the chip cannot be used",
+            values=str(error),
+            hint="`pto-sim chips` lists the chips that ship with pto-sim",
+        ) from error
+
+
+def _chip_rows(table: Table, spec: ChipSpec) -> None:
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    for title in ("unit", "status"):
+        table.add_column(title)
+    table.add_column("source", overflow="fold")
+    for path, number in spec.numbers.items():
+        fitted = " (fitted)" if number.fitted else ""
+        table.add_row(path, f"{number.value:,.12g}", number.unit, number.status, number.source + fitted)
+
+
+def show_ops(name: str | None) -> None:
+    """List the operators, or every rule of the operator `name`."""
+    table = Table(title=name, title_justify="left")
+    if name is None:
+        for title in ("op", "unit", "operands", "element types", "promise"):
+            table.add_column(title)
+        for row in OP_TABLE.values():
+            table.add_row(row.name, row.unit, ", ".join(row.operands), " ".join(row.dtypes), row.promise)
+    else:
+        for title in ("rule", "value"):
+            table.add_column(title)
+        for rule, value in _op_rules(_op(name)):
+            table.add_row(rule, value)
+    Console().print(table)
+
+
+def _op(name: str) -> OpRow:
+    row = OP_TABLE.get(name.removeprefix("pl."))
+    if row is None:
+        near = get_close_matches(name, OP_TABLE, n=3)
+        raise InputError(
+            "PTO056",
+            f"there is no operator {name!r}",
+            hint=f"did you mean {', '.join(near)}?" if near else "`pto-sim ops` lists them",
+        )
+    return row
+
+
+def _op_rules(row: OpRow) -> list[tuple[str, str]]:
+    return [
+        ("operands", ", ".join(row.operands) + (" ..." if row.variadic else "")),
+        ("attributes", ", ".join(row.attrs) or "none"),
+        ("element types", " ".join(row.dtypes)),
+        ("result shape", row.shape_rule),
+        ("result element type", row.out_dtype_rule),
+        ("unit", {"V": "vector (AIV)", "M": "cube (AIC)"}.get(row.unit, row.unit)),
+        ("instructions", ", ".join(row.cost_class)),
+        ("profiles differ", "yes: a2a3 and cpu-sim may give different bits" if row.profiles_differ else "no"),
+        ("promise", row.promise),
+        ("note", row.note),
+    ]
