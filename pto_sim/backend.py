@@ -48,7 +48,7 @@ class BackendRun:
     runtime copies nothing back). written: bool mask of the elements that were written, None: all of them.
     heap: readings by name ('max_lag', 'prompt', 'simulated'); a backend without rings gives none.
     fault: the runtime error that stopped the run; fault_samples: scope records made before it.
-    stage_wall_s: host seconds by stage. artifacts: files that the backend left, by name.
+    options: what it ran with, None if the caller's hold. stage_wall_s: host seconds by stage. artifacts: files that the backend left, by name.
     """
 
     kernel: str
@@ -61,6 +61,7 @@ class BackendRun:
     findings: list[Finding] = field(default_factory=list)
     fault: RuntimeFault | None = None
     fault_samples: tuple[dict[str, object], ...] = ()
+    options: RunOptions | None = None
     host_wall_s: float = 0.0
     stage_wall_s: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class Session:
         self.results.append(result)
 
     def record_compiled(self, kernel: str) -> None:
-        """Note that a kernel was compiled and not run. The harness calls this for `compile_only`."""
+        """Note that a kernel was compiled and not run. Backends call this."""
         self.compiled.append(kernel)
 
     def run_direct(self, kernel: object, args: Sequence[object]) -> Mapping[str, np.ndarray]:
@@ -198,8 +199,9 @@ def _load(name: str) -> Backend:
 
 
 def report_of(result: SessionResult, options: RunOptions) -> RunReport:
-    """The report of one finished run, as `--json` writes it."""
+    """The report of one finished run, as `--json` writes it. `options` are the caller's; those of the run go first."""
     run = result.run
+    options = run.options or options
     failing = failing_findings(run.findings, options.fail_on)
     failed = f"finding {failing[0].code} at {failing[0].site}: {failing[0].message}" if failing else None
     return build_report(
@@ -243,6 +245,8 @@ class SimBackend:
         from pto_sim.lowering import lower
 
         program = run_kernel(cast("EntryKernel", kernel), args, options, ()).program
+        if (session := current_session()) is not None:
+            session.record_compiled(program.name)
         return lower(program, pipe_slots=options.pipe_slots)
 
     def run(
@@ -256,7 +260,7 @@ class SimBackend:
         from pto_sim.engine import run_kernel
 
         start = time.perf_counter()
-        run = BackendRun(getattr(kernel, "name", "kernel"), {})
+        run = BackendRun(getattr(kernel, "name", "kernel"), {}, options=options)
         spec, sizes = _chip(options), _ring_sizes(options)
         checks = new_checks()
         observers: list[Observer] = [*checks]
@@ -339,7 +343,7 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
 def _runtime_fault(fault: RingFault) -> RuntimeFault:
     """The simulated runtime's error as ours, with the dump of the ring it stopped on."""
     state = {} if fault.state is None else asdict(fault.state)
-    lines = "" if fault.state is None else "; ".join(fault.state.lines())
+    lines = "" if fault.state is None else "\n    ".join(fault.state.lines())
     return RuntimeFault(
         fault.code,
         fault.name,

@@ -40,8 +40,6 @@ def outcome_panel(report: RunReport) -> RenderableType:
         parts += _error_text(report)
     if report.outputs:
         parts.append(_outputs_table(report))
-    if report.runtime_error is not None:
-        parts.append(_ring_state(report.runtime_error.ring_state))
     return Panel(Group(*parts), border_style="green" if good else "red")
 
 
@@ -53,16 +51,10 @@ def _error_text(report: RunReport) -> list[RenderableType]:
 
 
 def _outputs_table(report: RunReport) -> Table:
-    table = Table("output", "shape", "dtype", "sha256", box=None, header_style="dim", pad_edge=False)
+    table = Table("output", "shape", "dtype", box=None, header_style="dim", pad_edge=False)
+    table.add_column("sha256", overflow="fold")
     for name, row in report.outputs.items():
         table.add_row(name, str(list(row.shape)), row.dtype, row.sha256)
-    return table
-
-
-def _ring_state(state: dict[str, object]) -> Table:
-    table = Table("ring state", "", box=None, header_style="dim", pad_edge=False)
-    for name, value in state.items():
-        table.add_row(name, str(value))
     return table
 
 

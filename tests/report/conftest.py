@@ -134,5 +134,6 @@ def ring_fault():
         "HEAP_RING_DEADLOCK",
         "the heap ring is full",
         hint="raise --ring-heap",
+        values="requested_bytes=8388608, available_bytes=1024",
         ring_state={"ring": 1, "requested_bytes": 8388608, "available_bytes": 1024},
     )
