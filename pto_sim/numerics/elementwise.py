@@ -7,11 +7,31 @@ C++ std::max and std::min, so the first operand wins for equal values and for Na
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import vectorize
 
-from pto_sim.numerics.element_types import align_lanes, is_float, scalar_of
+from pto_sim.numerics.casts import convert
+from pto_sim.numerics.element_types import BFLOAT16, NAMES, align_lanes, is_float, scalar_of
+
+_FP16 = np.dtype(np.float16)
+
+
+@vectorize(cache=True)
+def _std_max(a, b):  # type: ignore[no-untyped-def]
+    return b if a < b else a
+
+
+@vectorize(cache=True)
+def _std_min(a, b):  # type: ignore[no-untyped-def]
+    return b if b < a else a
+
+
+@vectorize(cache=True)
+def _std_abs(x):  # type: ignore[no-untyped-def]
+    return -x if x < 0 else x
 
 
 def _operand(b: Any, a: np.ndarray) -> np.ndarray:
@@ -21,22 +41,28 @@ def _operand(b: Any, a: np.ndarray) -> np.ndarray:
     return align_lanes(scalar_of(b, a.dtype), a.ndim)
 
 
-def add(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
-    """a + b. a: [L, *shape]; b: [L, *shape], or broadcastable, or a scalar."""
+def _apply(function: Callable[..., np.ndarray], *operands: np.ndarray) -> np.ndarray:
+    """function on operands of one dtype; 16-bit floats go through FP32 and back to nearest even."""
+    dtype = operands[0].dtype
     with np.errstate(all="ignore"):
-        return np.add(a, _operand(b, a))
+        if dtype != BFLOAT16 and dtype != _FP16:
+            return function(*operands)
+        return convert(function(*[convert(x, "FP32") for x in operands]), NAMES[dtype], "rint")
+
+
+def add(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
+    """a + b. a: [L, *shape]; b: [L, *shape], or broadcastable, or a scalar (a number, or an array [L])."""
+    return _apply(np.add, a, _operand(b, a))
 
 
 def sub(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """a - b."""
-    with np.errstate(all="ignore"):
-        return np.subtract(a, _operand(b, a))
+    return _apply(np.subtract, a, _operand(b, a))
 
 
 def mul(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """a * b."""
-    with np.errstate(all="ignore"):
-        return np.multiply(a, _operand(b, a))
+    return _apply(np.multiply, a, _operand(b, a))
 
 
 class IntegerDivisionError(ZeroDivisionError):
@@ -51,8 +77,7 @@ def div(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """a / b: IEEE for floats, truncating for integers. Raises IntegerDivisionError where an integer divisor is 0."""
     b = _operand(b, a)
     if is_float(a.dtype):
-        with np.errstate(all="ignore"):
-            return np.divide(a, b)
+        return _apply(np.divide, a, b)
     if not b.all():
         lane, *index = np.argwhere(np.broadcast_to(b, np.broadcast_shapes(a.shape, b.shape)) == 0)[0].tolist()
         raise IntegerDivisionError(lane, tuple(index))
@@ -65,21 +90,19 @@ def div(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
 
 def maximum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::max(a, b) = a < b ? b : a."""
-    b = _operand(b, a)
-    return np.where(a < b, b, a)
+    return _apply(_std_max, a, _operand(b, a))
 
 
 def minimum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::min(a, b) = b < a ? b : a."""
-    b = _operand(b, a)
-    return np.where(b < a, b, a)
+    return _apply(_std_min, a, _operand(b, a))
 
 
 def neg(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """-x; flips the sign of zeros, wraps the smallest integer."""
-    return np.negative(x)
+    return _apply(np.negative, x)
 
 
 def absolute(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """x < 0 ? -x : x, so -0 stays -0."""
-    return np.where(x < 0, np.negative(x), x) if x.dtype.kind != "u" else x.copy()
+    """x < 0 ? -x : x, so -0 stays -0; the smallest integer wraps."""
+    return x.copy() if x.dtype.kind == "u" else _apply(_std_abs, x).astype(x.dtype, copy=False)

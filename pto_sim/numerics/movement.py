@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from pto_sim.numerics.element_types import STORAGE, align_lanes, scalar_of
+from pto_sim.numerics.profiles import CPU_SIM
 
 
 class GatherIndexError(IndexError):
@@ -17,6 +19,27 @@ class GatherIndexError(IndexError):
         self.lane, self.row, self.column, self.index, self.extent = lane, row, column, index, extent
 
 
+_WORDS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gather_rows(source, index, out):  # type: ignore[no-untyped-def]
+    """out[l, b, k] = source[l or 0, b, index[l or 0, b, k]], 0 where the index is outside; first such place, or -1."""
+    lanes, rows, count = out.shape
+    extent = source.shape[2]
+    bad = np.int64(-1)
+    for lane in range(lanes):
+        s, t = min(lane, len(source) - 1), min(lane, len(index) - 1)
+        for row in range(rows):
+            for k in range(count):
+                at = np.int64(index[t, row, k])
+                inside = 0 <= at < extent
+                if not inside and bad < 0:
+                    bad = (lane * rows + row) * count + k
+                out[lane, row, k] = source[s, row, at if inside else 0] if inside else 0
+    return bad
+
+
 def gather(source: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """out[l, b, k] = source[l, b, index[l, b, k]]. source: [L, B, S]; index: integer [L, B, K].
 
@@ -24,17 +47,15 @@ def gather(source: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> n
     simulator does (pto-isa: include/pto/cpu/TGather.hpp).
     """
     lanes = max(source.shape[0], index.shape[0])
-    extent = source.shape[-1]
-    bad = (index < 0) | (index >= extent)
-    if bad.any():
-        if profile != "cpu-sim":
-            lane, row, column = (int(axis[0]) for axis in np.nonzero(bad))
-            raise GatherIndexError(lane, row, column, int(index[lane, row, column]), extent)
-        taken = gather(source, np.where(bad, 0, index))
-        return np.where(np.broadcast_to(bad, taken.shape), np.zeros((), source.dtype), taken)
-    source = np.broadcast_to(source, (lanes, *source.shape[1:]))
-    index = np.broadcast_to(index, (lanes, *index.shape[1:]))
-    return np.take_along_axis(source, index.astype(np.int64), axis=-1)
+    out = np.empty((lanes, *index.shape[1:]), source.dtype)
+    words = _WORDS[source.dtype.itemsize]
+    source, index = np.ascontiguousarray(source), np.ascontiguousarray(index)
+    bad = _gather_rows(source.view(words), index, out.view(words))
+    if bad >= 0 and profile != CPU_SIM:
+        lane, row, column = (int(axis) for axis in np.unravel_index(bad, out.shape))
+        value = int(index[min(lane, len(index) - 1), row, column])
+        raise GatherIndexError(lane, row, column, value, source.shape[-1])
+    return out
 
 
 def transpose(x: np.ndarray, *, axis1: int = 0, axis2: int = 1, profile: str = "a2a3") -> np.ndarray:
