@@ -19,8 +19,11 @@ class RunOptions:
     scopes: 'written', 'flat' or 'auto'. hoist: names of create_tensor results to declare at the frame.
     ring_heap_bytes: heap of each of the four rings. pipe_slots: 'current' or 'seed'.
     backend: 'sim' or 'npu'.
+    threads: host threads of a matrix product (never changes a bit).
     lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
     block_order_seed: shuffles the order of blocks (never changes a bit); None keeps it.
+    runtime_cfg: what a script asked of the runtime (platform, device_id, enable_*), sorted by key, for a backend that
+    has a device; the harness has checked it.
     """
 
     chip: str = "a2a3"
@@ -35,5 +38,7 @@ class RunOptions:
     ring_heap_bytes: tuple[int, int, int, int] = (268435456, 268435456, 268435456, 268435456)
     pipe_slots: str = "current"
     backend: str = "sim"
+    threads: int = 1
     lanes: int = 32
     block_order_seed: int | None = None
+    runtime_cfg: tuple[tuple[str, object], ...] = ()

@@ -1,0 +1,96 @@
+"""NumPy reference of decode sparse attention, written from its equations.
+
+One softmax over all rows of a token and the sink, no blocks and no running maxima: what `decode_sparse_attn` and its
+two variants have to give, up to rounding.
+"""
+
+from collections.abc import Mapping, MutableMapping
+
+import ml_dtypes
+import numpy as np
+from quantization import quantize_rows
+
+BF16 = ml_dtypes.bfloat16
+_EXACT_COLUMNS = 1024  # 127 * 127 * 1024 < 2^24: sums of so many INT8 products are exact in FP32
+
+
+def golden_sparse_attn(tensors: MutableMapping[str, np.ndarray]) -> None:
+    """Fill tensors['attn_out'] from the kernel's inputs, by parameter name."""
+    heads = sparse_attention(tensors)
+    heads = inverse_rope(heads, tensors["freqs_cos"], tensors["freqs_sin"]).astype(BF16)
+    tensors["attn_out"][...] = output_projection(heads, tensors["wo_a"], tensors["wo_b"], tensors["wo_b_scale"])
+
+
+def selected_rows(tensors: Mapping[str, np.ndarray], token: int) -> np.ndarray:
+    """The rows that `token` attends to, [rows, head_dim] BF16, in the order of its index list.
+
+    -1 is no row, [0, window) a row of the batch's ring page, [window, window + S) one of the batch's running tokens,
+    and everything from window + S on a compressed slot, paged by the batch's table.
+    """
+    ring, pages = tensors["ori_kv"], tensors["cmp_kv"]
+    batch_count, window = len(tensors["ori_block_table"]), ring.shape[1]
+    step = len(tensors["q"]) // batch_count
+    batch = token // step
+    index = tensors["cmp_sparse_indices"][token]
+    index = index[index >= 0].astype(np.int64)
+    in_ring, in_step = index < window, (index >= window) & (index < window + step)
+    compressed = ~in_ring & ~in_step
+
+    rows = np.empty((len(index), ring.shape[-1]), ring.dtype)
+    rows[in_ring] = ring[tensors["ori_block_table"][batch, 0], index[in_ring], 0]
+    rows[in_step] = tensors["mtp_kv_overlay"][batch * step + index[in_step] - window]
+    slots = index[compressed] - window - step
+    page_rows = pages.shape[1]
+    rows[compressed] = pages[tensors["cmp_block_table"][batch, slots // page_rows], slots % page_rows, 0]
+    return rows
+
+
+def sparse_attention(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Attention output before the rotation, [tokens, heads, head_dim] FP32; zero for a token without rows.
+
+    Keys and values are the same rows. The sink joins the softmax of its head with the value zero.
+    """
+    q, sink = tensors["q"], tensors["attn_sink"].astype(np.float32)[:, None]
+    scale = np.float32(q.shape[-1] ** -0.5)
+    result = np.zeros(q.shape, np.float32)
+    for token in range(len(q)):
+        rows = selected_rows(tensors, token).astype(np.float32)
+        if not len(rows):
+            continue
+        logits = q[token].astype(np.float32) @ rows.T * scale
+        top = np.maximum(logits.max(axis=1, keepdims=True), sink)
+        weights = np.exp(logits - top)
+        weights /= weights.sum(axis=1, keepdims=True) + np.exp(sink - top)
+        result[token] = weights @ rows
+    return result
+
+
+def inverse_rope(heads: np.ndarray, freqs_cos: np.ndarray, freqs_sin: np.ndarray) -> np.ndarray:
+    """`heads` with the last columns turned back by each token's angles, FP32. Pairs are neighbouring columns.
+
+    heads: [tokens, heads, head_dim] FP32. freqs_cos, freqs_sin: [tokens, rope_dim]; their first half is used.
+    """
+    pairs = freqs_cos.shape[1] // 2
+    cos, sin = (table[:, None, :pairs].astype(np.float32) for table in (freqs_cos, freqs_sin))
+    even, odd = heads[..., -2 * pairs :: 2], heads[..., 1 - 2 * pairs :: 2]
+    turned = heads.copy()
+    turned[..., -2 * pairs :: 2] = even * cos + odd * sin
+    turned[..., 1 - 2 * pairs :: 2] = odd * cos - even * sin
+    return turned
+
+
+def output_projection(heads: np.ndarray, wo_a: np.ndarray, wo_b: np.ndarray, wo_b_scale: np.ndarray) -> np.ndarray:
+    """Both projections, [tokens, hidden] BF16: by groups of heads, then INT8 over the concatenated groups.
+
+    heads: [tokens, heads, head_dim] BF16. wo_a: [groups, rank, heads / groups * head_dim] BF16.
+    wo_b: [hidden, groups * rank] INT8 with the factors wo_b_scale [hidden] FP32.
+    """
+    tokens, groups = len(heads), len(wo_a)
+    grouped = heads.reshape(tokens, groups, -1)
+    ranks = [grouped[:, g].astype(np.float32) @ wo_a[g].astype(np.float32).T for g in range(groups)]
+    values, factors = quantize_rows(np.concatenate(ranks, axis=1))
+    total = np.zeros((tokens, len(wo_b)), np.int64)
+    for start in range(0, values.shape[1], _EXACT_COLUMNS):
+        part = slice(start, start + _EXACT_COLUMNS)
+        total += (values[:, part].astype(np.float32) @ wo_b[:, part].astype(np.float32).T).astype(np.int64)
+    return (total.astype(np.float32) * factors[:, None] * wo_b_scale[None]).astype(BF16)

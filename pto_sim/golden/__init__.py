@@ -1,0 +1,22 @@
+"""The test harness of kernel authors: describe the arguments, run the kernel, compare with a golden.
+
+May import backend, report and every package below them.
+"""
+
+from pto_sim.golden.comparers import ratio_allclose, ratio_reldiff
+from pto_sim.golden.runner import RunResult, run, run_jit
+from pto_sim.golden.specs import ScalarSpec, TensorSpec
+from pto_sim.golden.topk import topk_pair_compare
+from pto_sim.golden.validation import validate_golden
+
+__all__ = [
+    "RunResult",
+    "ScalarSpec",
+    "TensorSpec",
+    "ratio_allclose",
+    "ratio_reldiff",
+    "run",
+    "run_jit",
+    "topk_pair_compare",
+    "validate_golden",
+]

@@ -1,0 +1,80 @@
+"""Tensors of the harness: NumPy arrays (BF16 through ml_dtypes), and torch tensors where torch is installed.
+
+Everything inside pto-sim is NumPy. A script that describes its tensors with torch dtypes gets torch tensors in its
+golden function and its own comparers; torch is imported only then.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from pto_sim.program.dtypes import DataType, from_numpy
+from pto_sim.program.errors import InputError
+
+BF16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def is_torch(value: object) -> bool:
+    """Whether `value` is a torch tensor or a torch dtype, told without importing torch."""
+    return type(value).__module__.split(".")[0] == "torch"
+
+
+def has_torch() -> bool:
+    """Whether torch can be imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def numpy_dtype(dtype: object, where: str) -> np.dtype:
+    """The NumPy dtype of a NumPy, ml_dtypes, torch or `pl` element type.
+
+    where: what the type belongs to, for the message. Raises InputError (PTO014) for a type that no tensor of the
+    kernel language can have.
+    """
+    found: np.dtype | None = None
+    if isinstance(dtype, DataType):
+        found = dtype.numpy
+    else:
+        name = str(dtype).removeprefix("torch.") if is_torch(dtype) else dtype
+        try:
+            found = BF16 if name == "bfloat16" else np.dtype(name)  # type: ignore[call-overload]
+        except TypeError:
+            found = None
+    if found is None or from_numpy(found) is None:
+        raise InputError(
+            "PTO014",
+            f"{where} has an element type that no tensor can have",
+            values=str(dtype),
+            hint="use a NumPy type, ml_dtypes.bfloat16, a torch type or a pl type such as pl.FP32",
+        )
+    return found
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """`value` as an array, without a copy where possible. A torch tensor must be on the CPU."""
+    if not is_torch(value):
+        return np.asarray(value)
+    import torch
+
+    tensor = value.detach().contiguous()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(BF16)
+    return tensor.numpy()
+
+
+def as_torch(array: np.ndarray) -> Any:
+    """A torch tensor that shares the memory of `array` (a copy if it is not contiguous)."""
+    import torch
+
+    dense = np.ascontiguousarray(array)
+    if dense.dtype == BF16:
+        return torch.from_numpy(dense.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(dense)
+
+
+def to_float32(value: Any) -> np.ndarray:
+    """Values as FP32, the type in which the comparers work."""
+    return as_numpy(value).astype(np.float32)

@@ -1,0 +1,36 @@
+"""The directory of a run that was started without the command line and must leave files behind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pto_sim.backend import SessionResult, report_of
+from pto_sim.program.options import RunOptions
+from pto_sim.report import run_directory
+
+PARENT = "build_output"  # upstream's name for it, below the current directory
+
+
+def create(kernel: str) -> Path:
+    """A new run directory build_output/KERNEL_DATE_TIME, marked incomplete. Raises as run_directory.begin."""
+    stem = f"{kernel}_{time.strftime('%Y%m%d_%H%M%S')}"
+    directory, count = Path(PARENT) / stem, 1
+    while directory.exists():  # two runs of one kernel within a second
+        directory, count = Path(PARENT) / f"{stem}_{count}", count + 1
+    run_directory.begin(directory)
+    return directory
+
+
+def finish(directory: Path, result: SessionResult, options: RunOptions) -> None:
+    """Fill the directory with everything that the run gave and mark it whole."""
+    run = result.run
+    artifacts = run_directory.Artifacts(
+        report=report_of(result, options),
+        program=run.program,
+        timeline=run.timeline,
+        scope_samples=run.heap.get("simulated") or run.heap.get("max_lag"),
+        capacities_bytes=options.ring_heap_bytes,
+    )
+    run_directory.fill(directory, artifacts)
+    run_directory.finish(directory)
