@@ -43,8 +43,7 @@ class Compute:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._plans: dict[Any, _Plan] = {}
-        self._profile = "a2a3" if run.options.numerics == "fast" else run.options.numerics
-        self._fast = run.options.numerics == "fast"
+        self._profile = run.options.numerics
 
     def apply(self, name: str, operands: Sequence[Any], attrs: Mapping[str, Any]) -> Tile:
         """The result of operator `name`. attrs: hashable keyword attributes of the table's row.
@@ -141,6 +140,7 @@ class Compute:
         if name in _CUBE:
             extent = checked[-2].shape[0 if attrs.get("a_trans") else 1]
             recorded["k_split"] = keywords["k_split"] = k_split(shape[0], shape[1], extent, checked[-1].dtype)
+            keywords["threads"] = self.run.options.threads
         core = self.run.task_core(f"pl.{name}")
         core.check_capacity(out, _nbytes(out), name in _CUBE)
         signature = OpSignature(name, types, out, tuple(sorted(recorded.items())), site)
