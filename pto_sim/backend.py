@@ -48,7 +48,8 @@ class BackendRun:
     runtime copies nothing back). written: bool mask of the elements that were written, None: all of them.
     heap: readings by name ('max_lag', 'prompt', 'simulated'); a backend without rings gives none.
     fault: the runtime error that stopped the run; fault_samples: scope records made before it.
-    options: what it ran with, None if the caller's hold. stage_wall_s: host seconds by stage. artifacts: files that the backend left, by name.
+    options: what it ran with, None if the caller's hold. stage_wall_s: host seconds by stage.
+    artifacts: files that the backend left, by name.
     """
 
     kernel: str

@@ -58,19 +58,24 @@ def _write(results: list[SessionResult], reports: list[RunReport], options: RunO
     order = sorted(range(len(reports)), key=lambda i: (reports[i].passed, -i))  # a failed one, else the last
     if options.out_dir is not None:
         for place, i in enumerate(order):
-            directory = options.out_dir if place == 0 else options.out_dir / f"kernel_{i + 1}"
-            run = results[i].run
-            run_directory.fill(
-                directory,
-                run_directory.Artifacts(
-                    reports[i], run.program, run.timeline, run.scope_reading(), options.ring_heap_bytes
-                ),
-            )
+            directory = options.out_dir if place == 0 else options.out_dir / f"{run_directory.INNER}{i + 1}"
+            if place > 0:
+                run_directory.begin(directory)
+            run_directory.fill(directory, _artifacts(results[i], reports[i], options))
+            if place > 0:
+                run_directory.finish(directory)
         run_directory.finish(options.out_dir)
         typer.echo(f"run directory: {options.out_dir}")
     if options.json_path is not None:
         others = reports if len(reports) > 1 else None
         run_directory.write_text(options.json_path, run_directory.report_text(reports[order[0]], others))
+
+
+def _artifacts(result: SessionResult, report: RunReport, options: RunOptions) -> run_directory.Artifacts:
+    capacities = (result.run.options or options).ring_heap_bytes
+    return run_directory.Artifacts(
+        report, result.run.program, result.run.timeline, result.run.scope_reading(), capacities
+    )
 
 
 def _status(script: Path, argv: list[str], session: Session, reports: list[RunReport], end: ScriptEnd) -> int:

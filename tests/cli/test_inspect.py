@@ -1,0 +1,107 @@
+"""`report`, `compare`, `chips`, `ops`, `demo` and the help text."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ascend_model.chipspec import list_chips
+from pto_sim.cli import demo
+from pto_sim.numerics.optable import OP_TABLE
+
+QUICK = ("run", "--no-timing")
+
+
+@pytest.fixture
+def runs(cli, write, tmp_path):
+    """Three run directories: two of one kernel, the second with scratch at the frame, and one with other values."""
+    script = write()
+    other = write(name="other.py", changes=[("np.full((N, N), 2", "np.full((N, N), 5"), ("(out == 3).all()", "True")])
+    for name, arguments in {"a": (script,), "b": ("--scopes", "auto", script), "c": (other,)}.items():
+        assert cli(*QUICK, "--out", tmp_path / name, *arguments).exit_code == 0
+    return tmp_path
+
+
+def test_report_shows_a_run_again(cli, runs):
+    result = cli("report", runs / "a")
+    assert result.exit_code == 0 and "PASSED" in result.stdout and "add_one" in result.stdout
+    assert "report.html" in result.stdout
+    (runs / "a" / "report.html").unlink()
+    cli("report", runs / "a")
+    assert "add_one" in (runs / "a" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("command", [("report", "nowhere"), ("compare", "nowhere", "nowhere")])
+def test_no_such_run(cli, command):
+    result = cli(*command)
+    assert result.exit_code == 2 and "PTO030" in result.stderr
+
+
+def test_compare_says_same_bits_and_other_heap(cli, runs):
+    result = cli("compare", runs / "a", runs / "b")
+    assert result.exit_code == 0 and "SAME BITS" in result.stdout and "ring 1 high water" in result.stdout
+
+
+def test_compare_fails_on_other_bits(cli, runs):
+    result = cli("compare", runs / "a", runs / "c")
+    assert result.exit_code == 1 and "DIFFERENT BITS" in result.stdout
+
+
+def test_compare_takes_report_files(cli, runs):
+    assert cli("compare", runs / "a" / "report.json", runs / "b").exit_code == 0
+
+
+def test_chips_lists_all_and_shows_sources(cli):
+    listed = cli("chips")
+    assert listed.exit_code == 0 and all(chip in listed.stdout for chip in list_chips())
+    one = cli("chips", "a2a3")
+    assert "clock.core_hz" in one.stdout and "pto-isa" in one.stdout and "1,850,000,000" in one.stdout
+    assert cli("chips", "a9").exit_code == 2
+
+
+def test_ops_lists_all_and_shows_rules(cli):
+    listed = cli("ops")
+    words = set(listed.stdout.split())
+    assert listed.exit_code == 0 and set(OP_TABLE) <= words
+    one = cli("ops", "pl.matmul")
+    assert one.exit_code == 0 and "cube (AIC)" in one.stdout
+    unknown = cli("ops", "matmull")
+    assert unknown.exit_code == 2 and "matmul" in unknown.stderr
+
+
+def test_help_names_what_works_and_nothing_else(cli):
+    text = cli("--help").stdout
+    for command in ("demo", "run", "report", "compare", "chips", "ops"):
+        assert f"  {command} " in text
+    for command in ("study", "check ", "findings"):
+        assert command not in text
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from pto_sim.cli import app; print(sorted({'numpy', 'numba', 'rich', 'simpy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_usage_errors_are_status_two(cli):
+    assert cli("run").exit_code == 2 and cli("fly").exit_code == 2
+
+
+def test_demo_without_its_kernels_says_where_they_are(cli, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "KERNEL", demo.Path("kernels/dsv4/not_there.py"))
+    result = cli("demo", "--out", tmp_path / "run")
+    assert result.exit_code == 2 and "PTO055" in result.stderr and "checkout" in result.stderr
+
+
+def test_demo_runs_the_kernel_of_the_checkout(cli, monkeypatch, tmp_path, write):
+    write()
+    monkeypatch.setattr(demo, "KERNEL", demo.Path("kernel.py"))
+    monkeypatch.chdir(tmp_path)
+    called = []
+    monkeypatch.setattr(demo, "run_script", lambda script, argv, options: called.append((script, argv, options)))
+    cli("demo", "--out", tmp_path / "run")
+    ((script, argv, options),) = called
+    assert script == tmp_path / "kernel.py" and argv == [] and options.out_dir == tmp_path / "run"
+    assert options.timing and options.seed is not None
