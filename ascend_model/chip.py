@@ -1,0 +1,95 @@
+"""simulate(workload, spec): the whole chip, from submission to the last completion.
+
+Every block is timed alone once (`core`), then the tasks run under the runtime's rules (`aicpu`) while blocks
+that overlap share L2 and HBM (`memory`). The result is deterministic: SimPy orders events by time, priority and
+creation, and nothing depends on a hash or a clock of the host.
+"""
+
+from __future__ import annotations
+
+from ascend_model.aicpu import RunRecord, run_on_device
+from ascend_model.chipspec import ChipSpec
+from ascend_model.clusters import TaskRun
+from ascend_model.core import BlockTimingCache
+from ascend_model.heap import frame_depth, with_sufficient_heap
+from ascend_model.ring import DEFAULT_HEAP_BYTES, RingFault, RingSizes
+from ascend_model.runtime_state import Progress
+from ascend_model.steps import critical_path
+from ascend_model.timeline import BlockSpan, TaskSpan, Timeline
+from ascend_model.utilisation import chip_pipes, task_pipes
+from ascend_model.workload import Workload
+
+
+def simulate(
+    workload: Workload,
+    spec: ChipSpec,
+    *,
+    heap_bytes: RingSizes | tuple[int, int, int, int] = (DEFAULT_HEAP_BYTES,) * 4,
+    cores: int | None = None,
+    cache: BlockTimingCache | None = None,
+    frame: int | None = None,
+    progress: Progress | None = None,
+) -> Timeline:
+    """Simulates one run; times in microseconds from the orchestrator's first event.
+
+    heap_bytes: heap of each ring, or all ring sizes. cores: clusters in use, 1 to `spec.clusters` (the default).
+    cache: timings of blocks, kept by the caller between runs. frame: see `heap.read_heap`. progress: called
+    after every completed task. Raises RingFault where the runtime stops with an error code, StandstillError if
+    nothing can go on, ValueError for a workload that does not fit together.
+    """
+    clusters = spec.clusters if cores is None else cores
+    if not 1 <= clusters <= spec.clusters:
+        raise ValueError(f"cores must be from 1 to {spec.clusters}, the clusters of chip {spec.name}; got {cores}")
+    sizes = heap_bytes if isinstance(heap_bytes, RingSizes) else RingSizes(heap_bytes=tuple(heap_bytes))
+    try:
+        record = run_on_device(
+            workload,
+            spec,
+            sizes,
+            clusters=clusters,
+            frame_depth=frame_depth(workload) if frame is None else frame,
+            cache={} if cache is None else cache,
+            progress=progress,
+        )
+    except RingFault as fault:
+        raise with_sufficient_heap(fault, workload, sizes) from None
+    return _timeline(record, spec)
+
+
+def _timeline(record: RunRecord, spec: ChipSpec) -> Timeline:
+    core_hz = spec["clock.core_hz"]
+    cores = {"AIC": record.clusters, "AIV": record.clusters * record.aiv_per_cluster}
+    return Timeline(
+        chip=spec.name,
+        total_us=record.total_us,
+        tasks=tuple(_task_span(run, core_hz) for run in record.runs),
+        blocks=tuple(span for run in record.runs for span in _block_spans(run)),
+        critical_path=critical_path(record.last_step, record.total_us),
+        pipes=chip_pipes(record.runs, cores, record.total_us, core_hz),
+        heap=record.heap,
+        runtime_phases=record.phases,
+    )
+
+
+def _task_span(run: TaskRun, core_hz: float) -> TaskSpan:
+    busy_us = sum((block.end_us - block.start_us) * len(block.cores) for block in run.blocks)
+    return TaskSpan(
+        task=run.index,
+        name=run.task.name,
+        kind=run.task.kind,
+        blocks=run.block_count,
+        submit_us=run.submit_us,
+        ready_us=run.ready_us,
+        start_us=run.start_us,
+        end_us=run.end_us,
+        core_busy_us=busy_us,
+        pipes=task_pipes(run, core_hz),
+    )
+
+
+def _block_spans(run: TaskRun) -> list[BlockSpan]:
+    return [
+        BlockSpan(run.index, block.index, core.name, block.start_us, block.end_us)
+        for block in run.blocks
+        for core in block.cores
+    ]

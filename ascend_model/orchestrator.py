@@ -1,0 +1,107 @@
+"""The orchestrator thread: meets the workload's events in order, and waits when a ring is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import simpy
+
+from ascend_model.clusters import Cluster, TaskRun
+from ascend_model.isa import Core, WaitReason
+from ascend_model.ring import REQUIRE_SYNC_START_INVALID, Blocked, RingFault
+from ascend_model.runtime_state import RuntimeState
+from ascend_model.steps import Step, latest
+from ascend_model.timeline import HeapReading
+from ascend_model.workload import ScopeBegin, ScopeEnd
+
+Process = Generator[simpy.Event, Any, None]
+
+NAME = "orchestrator"
+
+
+class Orchestrator:
+    """Drives the rings and scopes with a clock. `reading` is the heap as it saw it, once it has ended."""
+
+    def __init__(self, state: RuntimeState, clusters: tuple[Cluster, ...], frame_depth: int) -> None:
+        self._state = state
+        self._env = state.env
+        self._clusters = clusters
+        self._frame_depth = frame_depth
+        self._step: Step | None = None
+        self.reading: HeapReading | None = None
+
+    def orchestrate(self) -> Process:
+        """Process: every event in order. Waits for room in a ring; raises RingFault where the runtime stops."""
+        orchestration, costs = self._state.orchestration, self._state.costs
+        for event in orchestration.workload.events:
+            if isinstance(event, ScopeBegin):
+                orchestration.begin_scope(event)
+            elif isinstance(event, ScopeEnd):
+                orchestration.end_scope()
+                for ring in orchestration.rings:
+                    orchestration.advance(ring)
+                yield from self._work("end scope", None, costs.scope_end_us)
+            else:
+                yield from self._submit(self._state.runs[event.task])
+        self.reading = orchestration.finish("simulated", self._frame_depth)
+        self._state.orchestrated()
+
+    def _submit(self, run: TaskRun) -> Process:
+        orchestration, costs = self._state.orchestration, self._state.costs
+        yield from self._work(f"code before {run.task.name}", run.index, costs.user_code_us)
+        self._check_sync_start(run)
+        yield from self._until_unblocked(run, orchestration.allocate)
+        cost = costs.alloc_us if run.task.kind == "ALLOC" else costs.submit_us
+        step = yield from self._work(f"submit {run.task.name}", run.index, cost)
+        yield from self._until_unblocked(run, orchestration.wire)
+        self._state.submitted(run, self._step or step)
+
+    def _work(self, what: str, task: int | None, duration_us: float) -> Generator[simpy.Event, Any, Step]:
+        start = self._env.now
+        yield self._env.timeout(duration_us)
+        self._step = self._state.record(
+            Step(f"{NAME}: {what}", task, WaitReason.RUNTIME.value, start, self._env.now, self._step)
+        )
+        return self._step
+
+    def _until_unblocked(self, run: TaskRun, attempt: Callable[[int], Blocked | None]) -> Process:
+        """Waits until a step of a submission succeeds. A head that only this thread can free is a fault."""
+        start, orchestration = self._env.now, self._state.orchestration
+        missing = None
+        while (blocked := attempt(run.index)) is not None:
+            if orchestration.deadlocked(blocked):
+                raise orchestration.fault(run.index, blocked)
+            missing = blocked
+            self._state.waits[NAME] = (f"{blocked.value} for {run.task.name}", "a scheduler that retires tasks")
+            yield self._state.retired.wait()
+        self._state.waits.pop(NAME, None)
+        if missing is not None and self._env.now > start:
+            step = Step(
+                f"{NAME}: {run.task.name} waits for {missing.value}",
+                run.index,
+                WaitReason.CAPACITY.value,
+                start,
+                self._env.now,
+                self._step,
+            )
+            self._state.record(step)
+            # On the critical path the wait is explained by what ended it.
+            self._step = latest(self._step, self._state.retire_step)
+
+    def _check_sync_start(self, run: TaskRun) -> None:
+        """Error 7: more blocks than cores, in a task whose blocks must all run at once."""
+        if not run.task.sync_start or run.block_count <= 1 or not run.cores:
+            return
+        limit = len(self._clusters)
+        if run.shape == "AIV":
+            limit = sum(len(cluster.cores[Core.AIV0 :]) for cluster in self._clusters)
+        if run.block_count > limit:
+            orchestration = self._state.orchestration
+            site = orchestration.workload.sites[run.task.site]
+            raise RingFault(
+                REQUIRE_SYNC_START_INVALID,
+                f"{site}: task {run.task.name!r} has sync_start and block_num={run.block_count}, above the limit of "
+                f"{limit} that can run at once. Use fewer blocks, or drop sync_start",
+                samples=tuple(orchestration.samples),
+            )

@@ -1,0 +1,105 @@
+"""What the orchestrator and the scheduler threads share during one simulated run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import simpy
+
+from ascend_model.clusters import TaskRun
+from ascend_model.orchestration import Orchestration
+from ascend_model.ready_queue import ReadyQueues
+from ascend_model.runtime_costs import RuntimeCosts
+from ascend_model.signals import Signal
+from ascend_model.steps import Step, latest
+from ascend_model.timeline import PathStep
+
+Progress = Callable[[int, int, str], None]
+"""Called as progress(completed tasks, all tasks, name of the task that has just completed)."""
+
+
+class RuntimeState:
+    """Tasks, queues and rings of a run, the signals between its threads, and the steps they took.
+
+    retired: a ring has got room. wakes: one signal a scheduler thread. done: every task has completed and the
+    orchestrator has ended. waits: by process, what it waits for and who should signal it.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        costs: RuntimeCosts,
+        runs: list[TaskRun],
+        orchestration: Orchestration,
+        progress: Progress | None = None,
+    ) -> None:
+        self.env = env
+        self.costs = costs
+        self.runs = runs
+        self.orchestration = orchestration
+        self.queues = ReadyQueues()
+        self.retired = Signal(env)
+        self.wakes = tuple(Signal(env) for _ in range(costs.scheduler_threads))
+        self.done = env.event()
+        self.draining: TaskRun | None = None
+        self.phases: list[PathStep] = []
+        self.waits: dict[str, tuple[str, str]] = {}
+        self.last_step: Step | None = None
+        self.retire_step: Step | None = None
+        self._progress = progress
+        self._completed = 0
+        self._orchestrated = False
+
+    def record(self, step: Step) -> Step:
+        """Keeps a step of an AICPU thread for the trace."""
+        self.phases.append(step.as_path_step())
+        self.last_step = latest(self.last_step, step)
+        return step
+
+    def wake_all(self) -> None:
+        """Something changed that a scheduler thread may act on."""
+        for wake in self.wakes:
+            wake.fire()
+
+    def submitted(self, run: TaskRun, step: Step) -> None:
+        """The orchestrator has published a task; it is ready now if its producers have all completed."""
+        run.submit_us = self.env.now
+        producers = dict.fromkeys(edge.producer for edge in run.task.edges if edge.wait)
+        for producer in producers:
+            if not self.orchestration.completed[producer]:
+                self.runs[producer].consumers.append(run)
+                run.fanin += 1
+        if run.task.kind == "ALLOC":
+            run.ready_us = run.start_us = run.last_start_us = run.end_us = self.env.now
+            self.completed(run)
+        elif run.fanin == 0:
+            self.ready(run, step)
+
+    def producer_completed(self, run: TaskRun, step: Step) -> None:
+        """One of the producers of `run` has completed; `step` told it so."""
+        run.fanin -= 1
+        if run.fanin == 0:
+            self.ready(run, step)
+
+    def ready(self, run: TaskRun, step: Step) -> None:
+        """The fan-in of a submitted task is done."""
+        run.ready_us = self.env.now
+        run.ready_step = step
+        self.queues.push(run)
+        self.wake_all()
+
+    def completed(self, run: TaskRun) -> None:
+        """A task is over, its consumers told."""
+        self._completed += 1
+        if self._progress is not None:
+            self._progress(self._completed, len(self.runs), run.task.name)
+        self._end_if_done()
+
+    def orchestrated(self) -> None:
+        """The orchestrator has met its last event."""
+        self._orchestrated = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._orchestrated and self._completed == len(self.runs):
+            self.done.succeed()

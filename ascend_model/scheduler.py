@@ -1,0 +1,192 @@
+"""A scheduler thread: completes tasks that have run on its clusters and claims ready blocks for them.
+
+It reacts after a mean delay (`runtime.finish_us`), so its idle polling is not played out. Early dispatch is not
+modelled: a task flagged early_resolve is timed as if it were not.
+Source: simpler: src/a2a3/runtime/tensormap_and_ringbuffer/docs/RUNTIME_LOGIC.md, runtime/scheduler.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from ascend_model.clusters import BlockRun, Device, DeviceCore, TaskRun
+from ascend_model.isa import WaitReason
+from ascend_model.ready_queue import free_places
+from ascend_model.runtime_state import RuntimeState
+from ascend_model.steps import Step, latest
+
+Progressed = Generator[simpy.Event, Any, bool]
+
+MAX_DEFERRED_RELEASES = 256
+"""A thread lets go of producers when it has nothing else to do, or after so many completed tasks."""
+
+DUMMIES_PER_ITERATION = 8
+
+
+class Scheduler:
+    """Thread `index`; it owns the clusters i with i % threads == index."""
+
+    def __init__(self, state: RuntimeState, device: Device, index: int) -> None:
+        self._state = state
+        self._env = state.env
+        self._costs = state.costs
+        self._device = device
+        self._index = index
+        self._name = f"scheduler {index}"
+        self._own = tuple(cluster for cluster in device.clusters if cluster.owner == index)
+        self._others = tuple(cluster for cluster in device.clusters if cluster.owner != index)
+        self._wake = state.wakes[index]
+        self._seen: deque[BlockRun] = deque()
+        self._deferred: list[int] = []
+
+    def saw(self, block: BlockRun) -> None:
+        """A block on one of this thread's clusters can be seen to have finished."""
+        self._seen.append(block)
+        self._wake.fire()
+
+    def schedule(self) -> Generator[simpy.Event, Any, None]:
+        """Process: see, complete, dispatch; when nothing happened, release; then wait to be woken."""
+        while True:
+            progressed = yield from self._see_finished()
+            progressed |= yield from self._retire_dummies()
+            progressed |= yield from self._dispatch()
+            if not progressed and not self._let_go():
+                yield from self._sleep("a finished block or a ready task")
+
+    def _sleep(self, what: str) -> Generator[simpy.Event, Any, None]:
+        self._state.waits[self._name] = (what, "a core, the orchestrator or another scheduler")
+        yield self._wake.wait()
+        del self._state.waits[self._name]
+
+    def _work(
+        self, what: str, run: TaskRun, duration_us: float, cause: Step | None
+    ) -> Generator[simpy.Event, Any, Step]:
+        start = self._env.now
+        yield self._env.timeout(duration_us)
+        step = Step(f"{self._name}: {what}", run.index, WaitReason.RUNTIME.value, start, self._env.now, cause)
+        return self._state.record(step)
+
+    # -- completion ---------------------------------------------------------------------------------------
+
+    def _see_finished(self) -> Progressed:
+        """Frees the slots of finished blocks; the last block of a task completes it."""
+        progressed = False
+        while self._seen:
+            progressed = True
+            block = self._seen.popleft()
+            yield self._env.timeout(self._costs.poll_us * len(block.cores))
+            for core in block.cores:
+                core.slots -= 1
+            block.run.unfinished -= 1
+            if self._state.draining is not None:
+                self._state.wake_all()
+            if block.run.unfinished == 0:
+                yield from self._complete(block.run, block.step)
+        return progressed
+
+    def _retire_dummies(self) -> Progressed:
+        """Tasks without a kernel are complete as soon as they are ready."""
+        dummies = self._state.queues.dummies
+        count = min(len(dummies), DUMMIES_PER_ITERATION)
+        for run in [dummies.popleft() for _ in range(count)]:
+            run.start_us = run.last_start_us = run.end_us = self._env.now
+            yield from self._complete(run, run.ready_step)
+        return count > 0
+
+    def _complete(self, run: TaskRun, cause: Step | None) -> Generator[simpy.Event, Any, None]:
+        """Completes a task and tells its consumers one by one; each may be claimed at once by another thread."""
+        state = self._state
+        step = yield from self._work(f"complete {run.task.name}", run, self._costs.complete_us, cause)
+        state.orchestration.complete(run.index)
+        for consumer in run.consumers:
+            step = yield from self._work(f"resolve {consumer.task.name}", run, self._costs.resolve_us, step)
+            state.producer_completed(consumer, step)
+        self._deferred.append(run.index)
+        if len(self._deferred) >= MAX_DEFERRED_RELEASES:
+            self._let_go()
+        state.completed(run)
+
+    def _let_go(self) -> bool:
+        """Releases what completed tasks retained, and retires what that allows. Says whether there was any."""
+        if not self._deferred:
+            return False
+        state, orchestration = self._state, self._state.orchestration
+        for task in self._deferred:
+            orchestration.release(task)
+        self._deferred.clear()
+        if sum(orchestration.advance(ring) for ring in orchestration.rings):
+            state.retire_step = state.last_step
+            state.retired.fire()
+        return True
+
+    # -- dispatch -----------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> Progressed:
+        """Claims blocks for the thread's own cores. While MIX blocks are left over, AIC and AIV wait."""
+        queues = self._state.queues
+        if self._state.draining is not None:
+            return False
+        if queues.sync:
+            yield from self._start_together(queues.sync.popleft())
+            return True
+        progressed = yield from self._claim("MIX", pending=False)
+        single = () if queues.head("MIX") else ("AIC", "AIV") if self._index % 2 == 0 else ("AIV", "AIC")
+        for shape in single:
+            progressed |= yield from self._claim(shape, pending=False)
+        for shape in ("MIX", *(() if not single else ("AIC", "AIV"))):
+            progressed |= yield from self._claim(shape, pending=True)
+        return progressed
+
+    def _claim(self, shape: str, *, pending: bool) -> Progressed:
+        """As many blocks of the first task of this shape as the thread's cores take, and so on.
+
+        A pending slot is not used while a core of another thread is idle: it would start the block earlier.
+        """
+        progressed = False
+        while (run := self._state.queues.head(shape)) is not None:
+            if pending and free_places(self._others, run, pending=False):
+                break
+            left = run.block_count - run.next_block
+            places = free_places(self._own, run, pending=pending)[:left]
+            if not places:
+                break
+            yield from self._launch(run, places)
+            progressed = True
+        return progressed
+
+    def _launch(self, run: TaskRun, places: list[tuple[DeviceCore, ...]], extra_us: float = 0.0) -> Progressed:
+        """Claims places and rings their doorbells. A thread prepares a task once, then only publishes blocks."""
+        cause = run.ready_step
+        for core in (core for cores in places for core in cores):
+            cause = latest(cause, core.last_step)
+        blocks = [self._device.place(run, cores) for cores in places]
+        cost = extra_us + self._costs.publish_us * sum(map(len, places))
+        if self._index not in run.claimed_by:
+            run.claimed_by.add(self._index)
+            cost += self._costs.dispatch_us
+        step = yield from self._work(f"dispatch {run.task.name} x{len(blocks)}", run, cost, cause)
+        for block in blocks:
+            block.dispatch = step
+        self._env.process(self._device.deliver(blocks))
+        self._state.wake_all()
+        return True
+
+    def _start_together(self, run: TaskRun) -> Generator[simpy.Event, Any, None]:
+        """Every block of a sync_start task gets a core at once: own idle cores, or else a stop of all dispatch."""
+        need = run.block_count
+        places = free_places(self._own, run, pending=False)
+        if len(places) >= need:
+            yield from self._launch(run, places[:need])
+            return
+        self._state.draining = run
+        while len(free_places(self._device.clusters, run, pending=False)) < need:
+            if not (yield from self._see_finished()) and not self._let_go():
+                yield from self._sleep(f"{need} idle cores for {run.task.name}")
+        places = free_places(self._device.clusters, run, pending=False)[:need]
+        yield from self._launch(run, places, self._costs.sync_start_drain_us)
+        self._state.draining = None
+        self._state.wake_all()
