@@ -32,7 +32,8 @@ def show_report(directory: Path) -> None:
 def show_comparison(left: Path, right: Path) -> None:
     """Print what differs between two runs; exit status 1 if an output does."""
     comparison = compare_runs(_report(left), _report(right))
-    print_comparison(comparison, (str(left), str(right)), Console())
+    names = (left.name, right.name) if left.name != right.name else (str(left), str(right))
+    print_comparison(comparison, names, Console())
     if not comparison.same_bits:
         raise typer.Exit(FAILED)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pto_sim.report.model import RunReport, load_report
 from pto_sim.report.trace import trace_json
 
 MARKER = "INCOMPLETE"
+INNER = "kernel_"  # a further kernel of the same script has a directory of its own, kernel_N
 REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "report.html"
 
 
@@ -60,6 +62,9 @@ def begin(directory: Path) -> None:
     write_text(directory / MARKER, "This run has not finished. Files here may be missing.\n")
     for name in (REPORT, PROGRAM, TRACE, PAGE, scope_stats.FILE_NAME):
         (directory / name).unlink(missing_ok=True)
+    for inner in directory.glob(f"{INNER}*"):
+        if (inner / REPORT).exists() or (inner / MARKER).exists():
+            shutil.rmtree(inner)
 
 
 def fill(directory: Path, artifacts: Artifacts) -> None:

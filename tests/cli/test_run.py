@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,8 @@ def test_several_kernels_each_get_a_report(cli, write, tmp_path):
     found = json.loads((tmp_path / "run.json").read_text())
     assert len(found["runs"]) == 2 and found["outputs"] == found["runs"][1]["outputs"]
     assert run_directory.open_finished(tmp_path / "run" / "kernel_1").passed
+    assert cli(*QUICK, "--out", tmp_path / "run", write()).exit_code == 0  # one kernel this time
+    assert not (tmp_path / "run" / "kernel_1").exists()
 
 
 def test_scope_variants_and_hoisting_keep_the_bits(cli, write, tmp_path):
@@ -140,7 +143,7 @@ def test_failed_assertion_shows_the_author_only_their_lines(cli, write):
 def test_rule_broken_in_a_kernel_names_the_line(cli, write):
     script = write(changes=[("pl.mul(scratch[:, :], 1.0)", "pl.mul(scratch[0:16, :], 1.0)")])
     result = cli(*QUICK, script)
-    line = next(n for n, text in enumerate(open(script), 1) if "scratch[0:16" in text)
+    line = next(n for n, text in enumerate(Path(script).read_text().splitlines(), 1) if "scratch[0:16" in text)
     assert result.exit_code == 1 and f"{script}:{line}" in result.stderr and "Traceback" not in result.output
 
 
