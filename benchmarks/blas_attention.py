@@ -70,19 +70,19 @@ def merge(partial: Partial, sink: np.ndarray) -> np.ndarray:
     return result
 
 
-def gather(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that each token attends to, (tokens, blocks, KEYS, WIDTH) BF16, and their bias, (tokens, blocks, KEYS) FP32.
+def gather(inputs: Mapping[str, np.ndarray], batch: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that each token of a batch attends to, (tokens, blocks, KEYS, WIDTH) BF16, and their bias, FP32.
 
     A raw index is -1 (nothing), below the window (ring row), then one overlay row for each token of the request,
     then compressed slots through the page table.
     """
-    raw = inputs["cmp_sparse_indices"]
+    every_raw = inputs["cmp_sparse_indices"]
+    per_request = every_raw.shape[0] // inputs["ori_block_table"].shape[0]
+    request = (np.arange(every_raw.shape[0]) // per_request)[batch, None]
+    raw = every_raw[batch]
     tokens, topk = raw.shape
     blocks = max(2, -(-topk // KEYS))
-    requests = inputs["ori_block_table"].shape[0]
-    per_request = tokens // requests
     window = page = inputs["ori_kv"].shape[1]
-    request = (np.arange(tokens) // per_request)[:, None]
     slot = np.maximum(raw - window - per_request, 0)
     cmp_row = inputs["cmp_block_table"][request, slot // page] * page + slot % page
     overlay_row = request * per_request + np.clip(raw - window, 0, per_request - 1)
@@ -116,7 +116,7 @@ def project(attention: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarr
     """Grouped low-rank projection, row-wise INT8, output projection; attention (tokens, HEADS, WIDTH) FP32 of BF16."""
     tokens = attention.shape[0]
     grouped = attention.reshape(tokens, GROUPS, -1).transpose(1, 0, 2)
-    low = np.concatenate([part @ widen(weight).T for part, weight in zip(grouped, inputs["wo_a"])], axis=1)
+    low = np.concatenate([part @ widen(weight).T for part, weight in zip(grouped, inputs["wo_a"], strict=True)], axis=1)
     scale = np.float32(127) / np.maximum(np.abs(low).max(axis=1, keepdims=True), np.float32(1e-4))
     quantised = np.rint(low * scale)
     weight = inputs["wo_b"]
@@ -130,7 +130,10 @@ def project(attention: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarr
 
 def sparse_attention(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """attn_out, (tokens, hidden) BF16, from the arguments of the decode sparse-attention kernels, by name."""
-    kv, bias = gather(inputs)
-    attention = merge(qk_pv(Case(inputs["q"], kv, bias)), inputs["attn_sink"])
+    q = inputs["q"]
+    attention = np.empty(q.shape, np.float32)
+    for start in range(0, len(q), TOKEN_BATCH):  # a batch's rows and partial results stay in the cache
+        batch = slice(start, start + TOKEN_BATCH)
+        attention[batch] = merge(qk_pv(Case(q[batch], *gather(inputs, batch))), inputs["attn_sink"])
     attention[..., -ROPE:] = undo_rope(attention[..., -ROPE:], inputs["freqs_cos"], inputs["freqs_sin"])
     return project(round_to_bf16(attention), inputs)

@@ -36,7 +36,9 @@ def one_block(x: pl.Tensor[[ROWS, COLUMNS], pl.FP32], y: pl.Out[pl.Tensor[[ROWS,
 
 
 @pl.jit(auto_scope=False)
-def many_blocks(x: pl.Tensor[[BLOCKS * ROWS, COLUMNS], pl.FP32], y: pl.Out[pl.Tensor[[BLOCKS * ROWS, COLUMNS], pl.FP32]]):
+def many_blocks(
+    x: pl.Tensor[[BLOCKS * ROWS, COLUMNS], pl.FP32], y: pl.Out[pl.Tensor[[BLOCKS * ROWS, COLUMNS], pl.FP32]]
+):
     for block in pl.spmd(BLOCKS, name_hint="chain"):
         row = block * ROWS
         a = x[row : row + ROWS, 0:COLUMNS]
@@ -73,7 +75,9 @@ def run() -> dict[str, float]:
     simulated = run_kernel(one_block, [one, np.zeros_like(one)], options, observers=())
     np.testing.assert_array_equal(simulated.outputs["y"], numpy_chain(one))
     return {
-        "pto-sim, one block": microseconds(lambda: run_kernel(one_block, [one, np.zeros_like(one)], options, observers=())),
+        "pto-sim, one block": microseconds(
+            lambda: run_kernel(one_block, [one, np.zeros_like(one)], options, observers=())
+        ),
         "NumPy": microseconds(lambda: numpy_chain(one)),
         f"pto-sim, {BLOCKS} blocks in lockstep": microseconds(
             lambda: run_kernel(many_blocks, [wide, np.zeros_like(wide)], options, observers=()), BLOCKS

@@ -38,7 +38,7 @@ def qk_pv_call(q, kv, bias, *, detect_races: bool):
         spec = pl.BlockSpec((1, TILES, 1, STORE_TILE, width), lambda t, b, h: (t, h, b, 0, 0))
         return jax.ShapeDtypeStruct((*stored, width), jnp.float32), spec
 
-    shapes, specs = zip(result(1), result(1), result(WIDTH))
+    shapes, specs = zip(result(1), result(1), result(WIDTH), strict=True)
     return pl.pallas_call(
         qk_pv_kernel,
         grid=(tokens, blocks, HEADS // HEAD_TILE),
@@ -55,6 +55,6 @@ def qk_pv_call(q, kv, bias, *, detect_races: bool):
 
 def qk_pv(case: Case, *, detect_races: bool = False) -> Partial:
     """Partial attention of each (token, block); see qk_pv_case."""
-    m, l, o = qk_pv_call(case.q, case.kv, case.bias[:, :, None, :], detect_races=detect_races)  # noqa: E741
-    m, l = (np.asarray(x)[..., 0] for x in (m, l))  # noqa: E741
+    m, l, o = qk_pv_call(case.q, case.kv, case.bias[:, :, None, :], detect_races=detect_races)
+    m, l = (np.asarray(x)[..., 0] for x in (m, l))
     return Partial(m, l, np.asarray(o))

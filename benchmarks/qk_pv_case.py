@@ -45,10 +45,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Partial:
-    """Results of one block: m, l: (tokens, HEADS // STORE_TILE, blocks, STORE_TILE) FP32; o: the same with WIDTH added."""
+    """Results of each block. m, l: (tokens, HEADS // STORE_TILE, blocks, STORE_TILE) FP32; o: the same and WIDTH."""
 
     m: np.ndarray
-    l: np.ndarray  # noqa: E741
+    l: np.ndarray
     o: np.ndarray
 
     @staticmethod

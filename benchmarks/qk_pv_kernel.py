@@ -1,4 +1,4 @@
-"""The qk_pv stage as a kernel of the tile language: the same loops as in kernels/dsv4, alone, for two blocks of keys."""
+"""The qk_pv stage as a kernel of the tile language: the loops of kernels/dsv4, alone, for two blocks of keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def qk_pv_stage(
     kv: pl.Tensor[[TOKENS * BLOCKS * KEYS, WIDTH], pl.BF16],
     bias: pl.Tensor[[TOKENS, BLOCKS * KEYS], pl.FP32],
     m: pl.Out[pl.Tensor[[ROWS, 1], pl.FP32]],
-    l: pl.Out[pl.Tensor[[ROWS, 1], pl.FP32]],  # noqa: E741
+    l: pl.Out[pl.Tensor[[ROWS, 1], pl.FP32]],
     o: pl.Out[pl.Tensor[[ROWS, WIDTH], pl.FP32]],
 ):
     for token in pl.spmd(TOKENS, name_hint="qk_pv"):
@@ -68,5 +68,5 @@ def qk_pv(case: Case) -> Partial:
         raise ValueError(f"the kernel is written for {TOKENS} tokens and {BLOCKS} blocks, not {case.kv.shape[:2]}")
     outputs = run(case, RunOptions(timing=False)).outputs
     shape = (case.tokens, HEADS // STORE_TILE, case.blocks, STORE_TILE)
-    m, l, o = (np.asarray(outputs[name]) for name in "mlo")  # noqa: E741
+    m, l, o = (np.asarray(outputs[name]) for name in "mlo")
     return Partial(m.reshape(shape), l.reshape(shape), o.reshape(*shape, WIDTH))

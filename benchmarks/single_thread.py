@@ -32,4 +32,6 @@ def blas_threads() -> dict[str, int]:
         from threadpoolctl import threadpool_info
     except ImportError:
         return {}
-    return {f"{row['internal_api']} {row.get('version') or ''}".strip(): row["num_threads"] for row in threadpool_info()}
+    return {
+        f"{row['internal_api']} {row.get('version') or ''}".strip(): row["num_threads"] for row in threadpool_info()
+    }
