@@ -20,7 +20,7 @@ SATURATE, WRAP32, WRAP64 = range(3)
 def _step(base, rest, half, negative, mode):  # type: ignore[no-untyped-def]
     """The magnitude `base` (truncated), rounded: rest is what was cut off, half its midpoint; all uint32."""
     one, zero = np.uint32(1), np.uint32(0)
-    if mode == RINT or mode == NONE:
+    if mode in (RINT, NONE):
         return base + (one if rest > half or (rest == half and base & one) else zero)
     if mode == ROUND:
         return base + (one if rest >= half else zero)
@@ -82,7 +82,8 @@ def f16_by_mode(source, target, mode):  # type: ignore[no-untyped-def]
             # Subnormal FP16: the significand, aligned to units of 2**-24. FP32 subnormals are far below a half unit.
             fraction = magnitude & np.uint32(0x7FFFFF)
             scaled = fraction | np.uint32(0x800000) if exponent > 0 else fraction
-            shift = np.uint32(min(126 - np.int64(exponent), 31))
+            distance = 126 - np.int64(exponent)
+            shift = np.uint32(distance if distance < 31 else 31)
         base = scaled >> shift
         rest = scaled & ((np.uint32(1) << shift) - np.uint32(1))
         half = np.uint32(1) << (shift - np.uint32(1))
@@ -100,7 +101,7 @@ def _round_integral(v, mode):  # type: ignore[no-untyped-def]
         return low
     if mode == CEIL:
         return low + 1.0
-    if mode == NONE or mode == TRUNC:
+    if mode in (NONE, TRUNC):
         return low if v > 0.0 else low + 1.0
     low_is_odd = np.floor(low * 0.5) * 2.0 != low
     if mode == ODD:

@@ -19,17 +19,22 @@ from pto_sim.numerics.element_types import BFLOAT16, NAMES, align_lanes, is_floa
 _FP16 = np.dtype(np.float16)
 
 
-@vectorize(cache=True)
+# NumPy takes the first loop whose types hold the operands, so narrow types come before wide ones.
+_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float32")
+_PAIRS = [f"{t}({t}, {t})" for t in _TYPES]
+
+
+@vectorize(_PAIRS, cache=True)
 def _std_max(a, b):  # type: ignore[no-untyped-def]
     return b if a < b else a
 
 
-@vectorize(cache=True)
+@vectorize(_PAIRS, cache=True)
 def _std_min(a, b):  # type: ignore[no-untyped-def]
     return b if b < a else a
 
 
-@vectorize(cache=True)
+@vectorize([f"{t}({t})" for t in _TYPES], cache=True)
 def _std_abs(x):  # type: ignore[no-untyped-def]
     return -x if x < 0 else x
 

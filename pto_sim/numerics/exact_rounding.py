@@ -8,15 +8,17 @@ than 0 and 1 are irrational, so this ends.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 
 
-def round_fraction(value: Fraction) -> np.float32:
+def round_fraction(value: Fraction) -> float:
     """An exact value rounded to FP32, to nearest even; subnormals and overflow as IEEE 754 has them."""
     if value == 0:
-        return np.float32(0)
+        return 0.0
     magnitude = abs(value)
     exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
     if magnitude < Fraction(2) ** exponent:
@@ -24,8 +26,8 @@ def round_fraction(value: Fraction) -> np.float32:
     step = Fraction(2) ** (max(exponent, -126) - 23)
     # Python rounds a Fraction to the nearest integer, ties to even.
     units = round(magnitude / step)
-    rounded = units * step
-    result = np.float32(np.inf) if rounded >= Fraction(2) ** 128 else np.float32(float(rounded))
+    nearest = units * step
+    result = math.inf if nearest >= Fraction(2) ** 128 else float(nearest)
     return -result if value < 0 else result
 
 
@@ -84,10 +86,39 @@ def _rsqrt_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
     return Fraction(root, scale), Fraction(root + 1, scale)
 
 
-def _rounded(bounds, x: Fraction) -> np.float32:  # type: ignore[no-untyped-def]
+def _sqrt_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
+    """An interval around sqrt(x), as `_rsqrt_bounds`."""
+    return _rsqrt_bounds(1 / x, bits)
+
+
+_BOUNDS = MappingProxyType({"exp": _exp_bounds, "log": _log_bounds, "sqrt": _sqrt_bounds, "rsqrt": _rsqrt_bounds})
+
+
+def _rational(name: str, x: Fraction) -> Fraction | None:
+    """The exact value where it is rational: exp 0, ln 1 and roots of squares."""
+    if name in ("sqrt", "rsqrt"):
+        root = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
+        if root * root != x:
+            return None
+        return root if name == "sqrt" else 1 / root
+    if name == "exp" and x == 0:
+        return Fraction(1)
+    return Fraction(0) if name == "log" and x == 1 else None
+
+
+def rounded(name: str, x: Fraction, rounding: Callable[[Fraction], float]) -> float:
+    """'exp', 'log', 'sqrt' or 'rsqrt' of x (positive but for exp), put through `rounding` once.
+
+    rounding: any monotone map of exact values; it is applied to both ends of ever narrower intervals.
+    """
+    exact = _rational(name, x)
+    if exact is not None:
+        return rounding(exact)
+    if name == "exp":
+        x = max(min(x, Fraction(100)), Fraction(-120))
     bits = 128
     while True:
-        low, high = (round_fraction(end) for end in bounds(x, bits))
+        low, high = (rounding(end) for end in _BOUNDS[name](x, bits))
         if low == high:
             return low
         bits *= 2
@@ -95,20 +126,14 @@ def _rounded(bounds, x: Fraction) -> np.float32:  # type: ignore[no-untyped-def]
 
 def exp(x: float) -> np.float32:
     """e**x rounded once to FP32. x: a finite FP32 value."""
-    if x == 0:
-        return np.float32(1)
-    return _rounded(_exp_bounds, Fraction(max(min(x, 100.0), -120.0)))
+    return np.float32(rounded("exp", Fraction(x), round_fraction))
 
 
 def log(x: float) -> np.float32:
     """ln x rounded once to FP32. x: a positive finite FP32 value."""
-    return np.float32(0) if x == 1 else _rounded(_log_bounds, Fraction(x))
+    return np.float32(rounded("log", Fraction(x), round_fraction))
 
 
 def rsqrt(x: float) -> np.float32:
     """1 / sqrt(x) rounded once to FP32. x: a positive finite FP32 value."""
-    square = Fraction(x)
-    root = Fraction(math.isqrt(square.numerator), math.isqrt(square.denominator))
-    if root * root == square:
-        return round_fraction(1 / root)
-    return _rounded(_rsqrt_bounds, square)
+    return np.float32(rounded("rsqrt", Fraction(x), round_fraction))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ def _float_product(
         return out
     bounds = [lanes * w // workers for w in range(workers + 1)]
     pool = _pool(workers)
-    for future in [pool.submit(multiply_lanes, *arguments, lo, hi) for lo, hi in zip(bounds, bounds[1:], strict=False)]:
+    for future in [pool.submit(multiply_lanes, *arguments, lo, hi) for lo, hi in pairwise(bounds)]:
         future.result()
     return out
 

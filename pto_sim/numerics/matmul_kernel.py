@@ -14,9 +14,8 @@ from typing import Any
 import llvmlite.binding as llvm_binding
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import extending, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 
 def _block_shape() -> tuple[int, int, int]:
@@ -30,6 +29,9 @@ def _block_shape() -> tuple[int, int, int]:
 
 
 VECTOR, ROWS, COLS = _block_shape()
+# Numba types the decorator as if the typing context were an argument of the call.
+intrinsic: Any = extending.intrinsic
+
 _FLOAT = ir.FloatType()
 _WIDTH = 16
 

@@ -1,5 +1,6 @@
-"""Reductions over rows and columns in the reference order (pto-isa: include/pto/cpu/TRowReduceOps.hpp, TColReduceOps.hpp).
+"""Reductions over rows and columns in the reference order.
 
+pto-isa: include/pto/cpu/TRowReduceOps.hpp, TColReduceOps.hpp.
 Hardware reduces in lane trees whose order is not documented for all shapes, so both profiles use this order.
 """
 
@@ -88,9 +89,9 @@ def _back(out: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def row_sum(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """Sum of each row, left to right from +0 in FP32 (integers in their own type, wrapping). x: [L, ..., N] -> [L, ..., 1].
+    """Sum of each row, left to right from +0 in FP32 (integers in their own type, wrapping).
 
-    16-bit floats are widened and rounded once at the end.
+    x: [L, ..., N] -> [L, ..., 1]. 16-bit floats are widened and rounded once at the end.
     """
     wide = _native(x)
     out = np.empty((*x.shape[:-1], 1), wide.dtype)

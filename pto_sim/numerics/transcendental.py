@@ -22,7 +22,7 @@ def _rounded_once(
     doubtful: Callable[[np.ndarray], np.ndarray],
     exact: Callable[[float], np.float32],
 ) -> np.ndarray:
-    """A function of FP32 values, correctly rounded: the fast kernel, and the exact path where its bound leaves doubt."""
+    """A function of FP32 values, correctly rounded: the kernel, and the exact path where its bound leaves doubt."""
     source = np.ascontiguousarray(x).reshape(-1)
     out = np.empty(x.shape, np.float32)
     flat = out.reshape(-1)
@@ -57,7 +57,7 @@ def log(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
 
 
 def sqrt(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """Square root, IEEE: FP32 directly; 16-bit types through FP32, which is still a single rounding (24 >= 2 * 11 + 2)."""
+    """Square root, IEEE. 16-bit types go through FP32, which is still a single rounding (24 >= 2 * 11 + 2)."""
     with np.errstate(all="ignore"):
         if x.dtype == np.float32:
             return np.sqrt(x)
