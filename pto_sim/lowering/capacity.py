@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pto_sim.lowering.cube_ops import l0_tile, matmul_shape
 from pto_sim.lowering.lanes import Lanes
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR, MEMORIES, VECTOR_TO_CUBE, Pipe
+from pto_sim.lowering.opclass import Role
 from pto_sim.lowering.storage import BufferKeys, Lifetime, tile_bytes
 from pto_sim.lowering.unit_split import ACC, AIV, MAT, VEC, UnitSplit
 from pto_sim.program.errors import KernelError
@@ -60,9 +62,23 @@ class Capacity:
         found = []
         for memory in self.split.homes.get(root, frozenset()):
             nbytes = self._own_bytes(value, memory)
+            if memory == ACC and nbytes > CAPACITY_BYTES[ACC] and self._is_tiled(root, life):
+                signature = self.program.signatures[self.stream.ops[life.first].signature]
+                cut = l0_tile(matmul_shape(signature))
+                nbytes = tile_bytes(value._replace(shape=(cut.m, cut.n)), ACC)
             copies = keys.copies(life.first, life.last, memory)
             found.append(_Tile(root, memory, nbytes, copies, life))
         return found
+
+    def _is_tiled(self, root: int, life: Lifetime) -> bool:
+        """Whether the compiler cuts an oversized product along M and N: one matmul, results only stored.
+
+        pypto: docs/en/dev/passes/15-auto_tile_matmul_l0.md, "K-tiling vs M/N-tiling".
+        """
+        users = [i for i, op in enumerate(self.stream.ops) if root in {self.split.root[value] for value in op.ins}]
+        return self.split.roles[life.first] is Role.CUBE and all(
+            self.split.roles[index] in (Role.STORE, Role.VIEW) for index in users
+        )
 
     def _own_bytes(self, value: ValueType, memory: str) -> int:
         """Bytes on one core: a vector core of a split task holds its part only."""

@@ -86,8 +86,8 @@ class _Writes:
         return np.flatnonzero((self._begin[:count] < end) & (self._end[:count] > begin)).tolist()
 
     def retire(self, position: int) -> None:
-        """An empty range meets nothing."""
-        self._end[position] = self._begin[position]
+        """Give a write a range that meets nothing."""
+        self._end[position] = -1
 
 
 class TensorMap:

@@ -55,6 +55,7 @@ def test_only_an_inout_retires_what_it_covers():
     part = view((2, 4), (0, 16))
     assert entries.lookup(0, part, SIZE, retire_covered=True) == [1, 2]  # covers entry 1 only
     assert entries.lookup(0, part, SIZE, retire_covered=False) == [2]
+    assert entries.lookup(0, WHOLE, SIZE, retire_covered=False) == [2]
 
 
 def test_buffers_are_apart():
