@@ -7,11 +7,12 @@ C++ std::max and std::min, so the first operand wins for equal values and for Na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import vectorize
+from numba import njit
 
 from pto_sim.numerics.casts import convert
 from pto_sim.numerics.element_types import BFLOAT16, NAMES, align_lanes, is_float, scalar_of
@@ -19,24 +20,88 @@ from pto_sim.numerics.element_types import BFLOAT16, NAMES, align_lanes, is_floa
 _FP16 = np.dtype(np.float16)
 
 
-# NumPy takes the first loop whose types hold the operands, so narrow types come before wide ones.
-_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float32")
-_PAIRS = [f"{t}({t}, {t})" for t in _TYPES]
+@njit(inline="always")
+def _pick(a, b, largest):  # type: ignore[no-untyped-def]
+    """std::max(a, b) or std::min(a, b)."""
+    wins = a < b if largest else b < a
+    return b if wins else a
 
 
-@vectorize(_PAIRS, cache=True)
-def _std_max(a, b):  # type: ignore[no-untyped-def]
-    return b if a < b else a
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pick_all(a, a_steps, b, b_steps, out, sizes, largest):  # type: ignore[no-untyped-def]
+    """out[l, m, n] = pick(a, b) over three axes; a, b, out: 1-D contiguous, steps 0 along broadcast axes."""
+    lanes, rows, columns = sizes
+    # Unsigned indices spare the wrap-around test of negative ones, so the loops become vector code.
+    at, count = np.uintp(0), np.uintp(columns)
+    for lane in range(lanes):
+        for row in range(rows):
+            a_start = np.uintp(lane * a_steps[0] + row * a_steps[1])
+            b_start = np.uintp(lane * b_steps[0] + row * b_steps[1])
+            if a_steps[2] == 1 and b_steps[2] == 1:
+                for n in range(count):
+                    out[at + n] = _pick(a[a_start + n], b[b_start + n], largest)
+            elif a_steps[2] == 1:
+                fixed = b[b_start]
+                for n in range(count):
+                    out[at + n] = _pick(a[a_start + n], fixed, largest)
+            else:
+                a_step, b_step = np.uintp(a_steps[2]), np.uintp(b_steps[2])
+                for n in range(count):
+                    out[at + n] = _pick(a[a_start + n * a_step], b[b_start + n * b_step], largest)
+            at += count
 
 
-@vectorize(_PAIRS, cache=True)
-def _std_min(a, b):  # type: ignore[no-untyped-def]
-    return b if b < a else a
+@njit(cache=True, nogil=True, error_model="numpy")
+def _abs_all(x, out):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        out[i] = -x[i] if x[i] < 0 else x[i]
 
 
-@vectorize([f"{t}({t})" for t in _TYPES], cache=True)
-def _std_abs(x):  # type: ignore[no-untyped-def]
-    return -x if x < 0 else x
+def _three_axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """[L, *middle, N] as (L, product of middle, N)."""
+    if len(shape) == 3:
+        return shape
+    if len(shape) < 2:
+        return (1, 1, shape[0] if shape else 1)
+    return (shape[0], math.prod(shape[1:-1]), shape[-1])
+
+
+def _steps(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    lanes, rows, columns = shape
+    return (rows * columns if lanes > 1 else 0, columns if rows > 1 else 0, 1 if columns > 1 else 0)
+
+
+def _extreme(a: np.ndarray, b: np.ndarray, largest: bool) -> np.ndarray:
+    """Elementwise std::max or std::min of arrays that broadcast."""
+    if a.shape == b.shape:
+        shape = a.shape
+        sizes = (1, 1, a.size)
+        a_steps = b_steps = (0, 0, 1)
+    else:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        if len(shape) > 3:
+            # Partly broadcast middle axes cannot be merged, so the operands are spelled out.
+            return _extreme(np.broadcast_to(a, shape), np.broadcast_to(b, shape), largest)
+        b_three = b.shape if b.ndim == len(shape) else (1,) * (len(shape) - b.ndim) + b.shape
+        sizes, a_steps, b_steps = _three_axes(shape), _steps(_three_axes(a.shape)), _steps(_three_axes(b_three))
+    out = np.empty(shape, a.dtype)
+    flat_a, flat_b = np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1)
+    _pick_all(flat_a, a_steps, flat_b, b_steps, out.reshape(-1), sizes, largest)
+    return out
+
+
+def _largest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _extreme(a, b, True)
+
+
+def _smallest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _extreme(a, b, False)
+
+
+def _magnitude(x: np.ndarray) -> np.ndarray:
+    out = np.empty(x.shape, x.dtype)
+    _abs_all(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    return out
 
 
 def _operand(b: Any, a: np.ndarray) -> np.ndarray:
@@ -95,12 +160,12 @@ def div(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
 
 def maximum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::max(a, b) = a < b ? b : a."""
-    return _apply(_std_max, a, _operand(b, a))
+    return _apply(_largest, a, _operand(b, a))
 
 
 def minimum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::min(a, b) = b < a ? b : a."""
-    return _apply(_std_min, a, _operand(b, a))
+    return _apply(_smallest, a, _operand(b, a))
 
 
 def neg(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
@@ -110,4 +175,4 @@ def neg(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
 
 def absolute(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """x < 0 ? -x : x, so -0 stays -0; the smallest integer wraps."""
-    return x.copy() if x.dtype.kind == "u" else _apply(_std_abs, x).astype(x.dtype, copy=False)
+    return x.copy() if x.dtype.kind == "u" else _apply(_magnitude, x)

@@ -27,11 +27,13 @@ def assert_same_bits(actual: np.ndarray, expected: np.ndarray, *inputs: np.ndarr
     if not same.all():
         at = tuple(np.argwhere(~same)[0])
         shown = [x[at] for x in inputs if x.shape == actual.shape]
-        raise AssertionError(f"{(~same).sum()} of {same.size} differ; at {at}: {actual[at]!r}, want {expected[at]!r}, in {shown}")
+        raise AssertionError(
+            f"{(~same).sum()} of {same.size} differ; at {at}: {actual[at]!r}, want {expected[at]!r}, in {shown}"
+        )
 
 
 def specials(dtype: np.dtype) -> np.ndarray:
-    """Zeros, subnormals, ones, ties, the largest values, infinities and NaN of a float type; extremes of an integer type."""
+    """Zeros, subnormals, ones, ties, the largest, infinities and NaN of a float type; extremes of an integer type."""
     if not is_float(dtype):
         info = np.iinfo(dtype)
         return np.array([0, 1, 2, 3, 7, 100, info.max, info.max - 1, info.min, info.min + 1, info.max // 2], dtype)

@@ -103,7 +103,9 @@ def test_vector_with_tile(axis: str, op: str) -> None:
         x = recorded.operand(case, 0)[:rows, :columns]
         v = recorded.operand(case, 1)
         v = v[:rows, :1] if axis == "row" else v[:1, :columns]
-        assert_same_bits(run(f"{axis}_expand_{op}", x, v), crop(recorded.get(case, "out", meta["dtype"]), meta["valid"]))
+        assert_same_bits(
+            run(f"{axis}_expand_{op}", x, v), crop(recorded.get(case, "out", meta["dtype"]), meta["valid"])
+        )
         used += 1
     assert used >= 2
 
@@ -116,7 +118,9 @@ def test_expand(axis: str) -> None:
         v = recorded.operand(case, 0)
         v = v[:rows, :1] if axis == "row" else v[:1, :columns]
         target = np.zeros((rows, columns), v.dtype)
-        assert_same_bits(run(f"{axis}_expand", target, v), crop(recorded.get(case, "out", meta["dtype"]), meta["valid"]))
+        assert_same_bits(
+            run(f"{axis}_expand", target, v), crop(recorded.get(case, "out", meta["dtype"]), meta["valid"])
+        )
 
 
 def test_gather_from_one_flat_row() -> None:
