@@ -334,11 +334,19 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
             from ascend_model.chip import simulate
 
             with _stage(run, "simulate", progress):
-                run.timeline = simulate(workload, spec, heap_bytes=options.ring_heap_bytes)
+                run.timeline = simulate(workload, spec, heap_bytes=sizes, progress=_simulation_progress(progress))
             run.heap["simulated"] = run.timeline.heap
     except RingFault as fault:
         run.fault = _runtime_fault(fault)
         run.fault_samples = fault.samples
+
+
+def _simulation_progress(progress: Progress | None) -> Callable[[int, int, str], None] | None:
+    """The chip model's (done, total, task) as our (stage, detail)."""
+    if progress is None:
+        return None
+    show = progress
+    return lambda done, total, task: show("simulate", f"{task} ({done} of {total} tasks)")
 
 
 def _runtime_fault(fault: RingFault) -> RuntimeFault:

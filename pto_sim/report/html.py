@@ -124,7 +124,7 @@ def _time(time: TimeReport, timeline: Timeline | None) -> Iterable[str]:
     head = [("critical path", _TEXT), ("reason", _TEXT), ("steps", _NUMBER), ("us", _NUMBER), ("share", _NUMBER)]
     rows = [
         (row.what, row.reason, str(row.steps), us_text(row.us), share_text(row.us, time.total_us))
-        for row in summary.path_shares(time.critical_path)
+        for row in summary.path_shares(time)
     ]
     yield "<h3>What the critical path is made of</h3>" + _table(head, rows)
 

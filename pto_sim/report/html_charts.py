@@ -13,6 +13,7 @@ from pto_sim.report.units import bytes_text, share_text, us_text
 
 WIDTH, LABEL = 1060, 190
 ROW = 22
+BUSY = "busy"  # the reason of a path step that is work on a core
 MAX_BLOCKS = 6000  # more rectangles make the page slow to open; trace.json holds them all
 KIND_COLOURS = {"AIC": "--cube", "AIV": "--vector", "MIX": "--mixed"}
 READING_COLOURS = {"max_lag": "--lag", "prompt": "--prompt", "simulated": "--simulated"}
@@ -144,11 +145,11 @@ def idle_reasons(pipes: Sequence[PipeUse]) -> list[tuple[str, str]]:
 
 
 def path_chart(steps: Sequence[PathStep], total_us: float) -> str:
-    """The critical path as one strip: steps that execute are solid, waits are pale."""
+    """The critical path as one strip: work is solid, waits and the runtime's steps are pale."""
     body, scale = _time_axis(total_us, 50)
     for step in steps:
         title = f"{step.what} ({step.reason}): {us_text(step.end_us - step.start_us)} us"
-        opacity = 1.0 if step.task is not None else 0.4
+        opacity = 1.0 if step.reason == BUSY else 0.35
         body.append(
             _rect(LABEL + step.start_us * scale, 8, (step.end_us - step.start_us) * scale, 20, "--path", title, opacity)
         )
@@ -181,11 +182,11 @@ def occupancy_chart(reading: HeapReading) -> str:
     rings = sorted({int(str(sample["ring"])) for sample in samples})
     live = [(int(str(s["ring"])), int(str(s["heap_end"])) - int(str(s["heap_start"]))) for s in samples]
     largest, pitch, body = max((value for _, value in live), default=0) or 1, 74, []
-    step = (WIDTH - LABEL - 60) / max(len(samples), 1)
+    step = (WIDTH - LABEL - 80) / max(len(samples), 1)
     for row, ring in enumerate(rings):
         base = pitch * row + 60
         body.append(_label(base - 20, f"ring {ring}"))
-        body.append(f'<line class="grid" x1="{LABEL}" y1="{base}" x2="{WIDTH - 60}" y2="{base}"/>')
+        body.append(f'<line class="grid" x1="{LABEL}" y1="{base}" x2="{WIDTH - 80}" y2="{base}"/>')
         current, points = 0, [f"{LABEL},{base}"]
         for i, (sample_ring, value) in enumerate(live):
             current = value if sample_ring == ring else current
@@ -197,5 +198,5 @@ def occupancy_chart(reading: HeapReading) -> str:
             f'<polygon points="{" ".join(points)}" fill="var({READING_COLOURS[reading.reading]})" fill-opacity="0.75">'
             f"<title>ring {ring}: at most {bytes_text(peak)} live at a sample</title></polygon>"
         )
-        body.append(f'<text class="m" x="{WIDTH - 54}" y="{base - 40}">{bytes_text(peak)}</text>')
+        body.append(f'<text class="m" x="{WIDTH - 74}" y="{base - 40}">{bytes_text(peak)}</text>')
     return _svg(pitch * len(rings) + 6, body, "Live bytes by ring")

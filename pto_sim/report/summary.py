@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ascend_model.timeline import PathStep, PipeUse, ScopeReading, TaskSpan
-from pto_sim.report.model import HeapReport, ReadingReport, RunReport
+from pto_sim.report.model import HeapReport, ReadingReport, RunReport, TimeReport
 from pto_sim.report.units import seconds_text, us_text
 
 SEVERITY_ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -103,11 +103,21 @@ def main_idle_reason(pipe: PipeUse) -> str:
     return max(pipe.idle_cycles, key=lambda name: pipe.idle_cycles[name]) if any(pipe.idle_cycles.values()) else ""
 
 
-def path_shares(steps: Iterable[PathStep]) -> list[PathShare]:
-    """The critical path by (what, reason), largest first."""
+def path_shares(time: TimeReport) -> list[PathShare]:
+    """The critical path by (what, reason), largest first. All blocks of a task count as the task."""
+    names = {task.task: task.name for task in time.per_task}
     totals: dict[tuple[str, str], tuple[int, float]] = {}
-    for step in steps:
-        count, us = totals.get((step.what, step.reason), (0, 0.0))
-        totals[step.what, step.reason] = count + 1, us + step.end_us - step.start_us
+    for step in time.critical_path:
+        what = _path_name(step, names)
+        count, us = totals.get((what, step.reason), (0, 0.0))
+        totals[what, step.reason] = count + 1, us + step.end_us - step.start_us
     rows = [PathShare(what, reason, count, us) for (what, reason), (count, us) in totals.items()]
     return sorted(rows, key=lambda row: (-row.us, row.what, row.reason))
+
+
+def _path_name(step: PathStep, names: Mapping[int, str]) -> str:
+    """'qk_pv' for its blocks, 'scheduler: complete qk_pv' for the runtime's steps, whichever scheduler takes them."""
+    thread, colon, work = step.what.partition(": ")
+    if colon:
+        return f"{thread.rstrip('0123456789 ')}: {work.split(' x')[0]}"
+    return names.get(step.task, step.what) if step.task is not None else step.what

@@ -79,18 +79,13 @@ def heap_tables(heap: HeapReport) -> list[RenderableType]:
 def _scope_table(name: str, heap: HeapReport) -> Table:
     table = Table(title=f"Heap by scope (reading {name})", title_justify="left")
     table.add_column("scope")
-    for title in ("depth", "ring", "times", "alloc", "high water", "residency"):
+    for title in ("ring", "alloc", "high water", "residency"):
         table.add_column(title, justify="right")
     for row in summary.scope_rows(getattr(heap, name)):
-        table.add_row(
-            ("  " * row.depth) + site_text(scope_text(row.site)),
-            str(row.depth),
-            str(row.ring),
-            str(row.instances),
-            bytes_text(row.alloc_bytes),
-            bytes_text(row.high_water_bytes),
-            bytes_text(row.residency_bytes),
-        )
+        times = f" ({row.instances} times)" if row.instances > 1 else ""
+        figures = (row.alloc_bytes, row.high_water_bytes, row.residency_bytes)
+        scope = "  " * row.depth + site_text(scope_text(row.site)) + times
+        table.add_row(scope, str(row.ring), *(bytes_text(figure) for figure in figures))
     return table
 
 
@@ -127,6 +122,8 @@ def _pipe_table(time: TimeReport) -> Table:
     table.add_column("busy", justify="right")
     table.add_column("mostly idle for")
     for pipe in time.pipes:
+        if not pipe.busy_cycles:
+            continue
         table.add_row(pipe.pipe, share_text(pipe.busy_cycles, pipe.total_cycles), summary.main_idle_reason(pipe))
     return table
 
@@ -137,7 +134,7 @@ def _path_table(time: TimeReport) -> Table:
     table.add_column("reason")
     table.add_column("us", justify="right")
     table.add_column("share", justify="right")
-    shares = summary.path_shares(time.critical_path)
+    shares = summary.path_shares(time)
     for row in shares[:_PATH_ROWS]:
         table.add_row(row.what, row.reason, us_text(row.us), share_text(row.us, time.total_us))
     if rest := shares[_PATH_ROWS:]:

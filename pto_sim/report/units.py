@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 _KIB, _MIB = 1024, 1024 * 1024
 
 
 def bytes_text(nbytes: float) -> str:
-    """'0', '512 B', '1.50 KiB' or '90.31 MiB' (two decimals, rounded)."""
+    """'0', '512 B', '1.50 KiB' or '90.31 MiB': two decimals, a half rounded up (170.625 MiB is 170.63 MiB)."""
     if nbytes == 0:
         return "0"
-    if abs(nbytes) < _KIB:
+    if nbytes < _KIB:
         return f"{nbytes:.0f} B"
-    if abs(nbytes) < _MIB:
-        return f"{nbytes / _KIB:.2f} KiB"
-    return f"{nbytes / _MIB:,.2f} MiB"
+    unit, name = (_KIB, "KiB") if nbytes < _MIB else (_MIB, "MiB")
+    return f"{math.floor(nbytes * 100 / unit + 0.5) / 100:,.2f} {name}"
 
 
 def us_text(microseconds: float) -> str:

@@ -77,9 +77,9 @@ def timeline(heap):
     path = (
         PathStep("orchestrator", None, "submit", 0.0, 1.0),
         PathStep("dispatch", None, "runtime", 1.0, 2.0),
-        PathStep("gather", 1, "execute", 2.0, 6.0),
+        PathStep("gather", 1, "busy", 2.0, 6.0),
         PathStep("dispatch", None, "runtime", 6.0, 7.0),
-        PathStep("qk_pv", 2, "execute", 7.0, 17.0),
+        PathStep("qk_pv", 2, "busy", 7.0, 17.0),
     )
     phases = (
         PathStep("orchestrator: submit alloc", 0, "submit", 0.0, 0.5),
