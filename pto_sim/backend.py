@@ -320,6 +320,7 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
     """Lower the program of `run`, read its heap and simulate its time; a ring fault stops it and is kept."""
     from ascend_model.heap import READINGS, read_heap
     from ascend_model.ring import RingFault
+    from ascend_model.signals import StandstillError
     from pto_sim.lowering import lower
 
     assert run.program is not None
@@ -339,6 +340,8 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
     except RingFault as fault:
         run.fault = _runtime_fault(fault)
         run.fault_samples = fault.samples
+    except StandstillError as error:
+        run.fault = RuntimeFault(100, "SCHEDULER_TIMEOUT", str(error), ring_state={"waits": dict(error.waits)})
 
 
 def _simulation_progress(progress: Progress | None) -> Callable[[int, int, str], None] | None:

@@ -22,6 +22,8 @@ _PROCESS_NAMES = {
     PATH: "critical path",
 }
 
+SCOPE_END = "orchestrator: end scope"  # the phase in which a scope's end is sampled
+
 Event = dict[str, Any]
 
 
@@ -148,14 +150,16 @@ def _path_events(steps: tuple[PathStep, ...]) -> Iterator[Event]:
 
 
 def _heap_counters(timeline: Timeline) -> Iterator[Event]:
-    """Bytes between tail and head of each ring, at each sample that carries its time (`time_us`)."""
-    for sample in timeline.heap.samples:
-        if "time_us" in sample:
-            live = int(sample["heap_end"]) - int(sample["heap_start"])  # type: ignore[call-overload]
-            yield {
-                "ph": "C",
-                "pid": ORCHESTRATOR,
-                "name": f"heap ring {sample['ring']}",
-                "ts": sample["time_us"],
-                "args": {"live bytes": live},
-            }
+    """Live bytes of each ring (head minus tail) at each scope end, when the orchestrator comes to it."""
+    ends = [phase.start_us for phase in timeline.runtime_phases if phase.what == SCOPE_END]
+    closing = [sample for sample in timeline.heap.samples if sample["phase"] == "end" and sample["depth"] != 0]
+    if len(ends) != len(closing):
+        return
+    root = [sample for sample in timeline.heap.samples if sample["phase"] == "end" and sample["depth"] == 0]
+    last = max(
+        (phase.end_us for phase in timeline.runtime_phases if phase.what.startswith("orchestrator")), default=0.0
+    )
+    for sample, when in (*zip(closing, ends, strict=True), *((sample, last) for sample in root)):
+        live = int(str(sample["heap_end"])) - int(str(sample["heap_start"]))
+        name = f"heap ring {sample['ring']}"
+        yield {"ph": "C", "pid": ORCHESTRATOR, "name": name, "ts": when, "args": {"live bytes": live}}

@@ -1,11 +1,13 @@
 """Backends and sessions: what a run gives back, what a fault leaves, and how a backend is found."""
 
 import dataclasses
+import json
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
+from ascend_model.signals import StandstillError
 from pto_sim import backend
 from pto_sim import language as pl
 from pto_sim.backend import SessionResult, SimBackend, current_session, open_session, report_of, select
@@ -13,6 +15,7 @@ from pto_sim.program.errors import InputError, RuntimeFault
 from pto_sim.program.findings import Finding
 from pto_sim.program.launch import kernel_runner
 from pto_sim.program.options import RunOptions
+from pto_sim.report.trace import trace_json
 
 N = 32
 OPTIONS = RunOptions(timing=False)
@@ -184,3 +187,24 @@ def test_unknown_backend_names_the_registered_ones(entry_points):
 
 def test_this_distribution_registers_the_simulator():
     assert isinstance(select("sim"), SimBackend) and SimBackend().available() is None
+
+
+def test_timed_run_has_a_timeline_that_adds_up():
+    run = SimBackend().run(twice_plus, arguments(), RunOptions())
+    time = run.timeline
+    assert time.total_us > 0 and run.heap["simulated"] is time.heap
+    path = sum(step.end_us - step.start_us for step in time.critical_path)
+    assert path == pytest.approx(time.total_us, rel=1e-9)
+    assert [task.name for task in time.tasks if task.kind != "ALLOC"] == ["double", "plus"]
+    counters = [event for event in json.loads(trace_json(time))["traceEvents"] if event["ph"] == "C"]
+    assert {event["args"]["live bytes"] for event in counters} == {N * N * 4}
+
+
+def test_a_run_that_stands_still_is_a_runtime_error(monkeypatch):
+    def stuck(*args, **kwargs):
+        raise StandstillError(3.0, {"scheduler 0": ("a core", "cluster 1")})
+
+    monkeypatch.setattr("ascend_model.chip.simulate", stuck)
+    run = SimBackend().run(twice_plus, arguments(), RunOptions())
+    assert run.fault.runtime_code == 100 and run.outputs == {}
+    assert "scheduler 0 waits for a core; cluster 1 should signal it" in str(run.fault)

@@ -84,6 +84,8 @@ def timeline(heap):
     phases = (
         PathStep("orchestrator: submit alloc", 0, "submit", 0.0, 0.5),
         PathStep("scheduler 0: dispatch", 1, "dispatch", 1.0, 2.0),
+        PathStep("orchestrator: end scope", None, "runtime", 0.5, 0.6),
+        PathStep("orchestrator: end scope", None, "runtime", 0.8, 0.9),
     )
     return Timeline("a2a3", 17.0, tasks, blocks, path, (cube, mte2, vector), heap["simulated"], phases)
 

@@ -1,5 +1,6 @@
 """trace.json holds every task, block and path step at its time, in the Chrome trace format."""
 
+import dataclasses
 import json
 
 from pto_sim.report.trace import CORES, PATH, TASKS, trace_json
@@ -59,3 +60,17 @@ def test_events_of_one_lane_do_not_overlap(timeline):
 def test_scheduler_and_orchestrator_phases_have_lanes_of_their_own(timeline):
     names = {event["args"]["name"] for event in events(timeline) if event["name"] == "thread_name"}
     assert {"orchestrator", "scheduler 0"} <= names
+
+
+def test_heap_counters_stand_at_the_scope_ends(timeline):
+    found = [
+        (event["name"], event["ts"], event["args"]["live bytes"]) for event in events(timeline) if event["ph"] == "C"
+    ]
+    mib = 1 << 20
+    assert found == [("heap ring 1", 0.5, 6 * mib), ("heap ring 1", 0.8, 9 * mib), ("heap ring 0", 0.9, 2 * mib)]
+
+
+def test_no_counters_where_scope_ends_cannot_be_placed(timeline):
+    phases = tuple(phase for phase in timeline.runtime_phases if "end scope" not in phase.what)
+    found = events(dataclasses.replace(timeline, runtime_phases=phases))
+    assert not [event for event in found if event["ph"] == "C"]
