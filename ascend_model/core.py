@@ -27,6 +27,7 @@ from ascend_model.pipe_schedule import (
     BOUND_PIPE,
     PIPES,
     REASONS,
+    account_pipes,
     schedule_pipes,
 )
 from ascend_model.timeline import PipeUse
@@ -100,7 +101,7 @@ def _time(stream: InstructionStream, spec: ChipSpec) -> BlockTiming:
     _check_dependencies(stream)
     cost = stream_cost(stream, spec)
     latencies = [spec["sync.barrier_cycles"], spec["sync.flag_cycles"], spec["sync.cross_core_cycles"]]
-    times, bound, busy, idle = schedule_pipes(
+    times, bound = schedule_pipes(
         stream.core,
         cost.pipe,
         stream.kind == Kind.BARRIER,
@@ -109,6 +110,7 @@ def _time(stream: InstructionStream, spec: ChipSpec) -> BlockTiming:
         stream.dep_indices,
         np.ceil(latencies).astype(np.int64),
     )
+    busy, idle = account_pipes(stream.core, cost.pipe, cost.issue_cycles, times, bound)
     by_core = [int(cost.gm_read_bytes[stream.core == core].sum()) for core in Core]
     return BlockTiming(
         total_cycles=int(times[3].max(initial=0)),
