@@ -99,8 +99,12 @@ class Capacity:
         return peaks
 
     def shallow_memories(self) -> frozenset[str]:
-        """Memories in which the buffers of the pipelines do not all fit."""
-        return frozenset(m for m in (VEC, MAT, ACC) if self._peak(m, pipelined=True) > CAPACITY_BYTES[m])
+        """Memories in which the buffers of the pipelines cannot all fit, however tightly they are packed."""
+        return frozenset(
+            memory
+            for memory in (VEC, MAT, ACC)
+            if self._least_need(memory, pipelined=True)[0] + self._ring_bytes(memory) > CAPACITY_BYTES[memory]
+        )
 
     def _peak(self, memory: str, *, pipelined: bool) -> int:
         change: dict[int, int] = defaultdict(int)
@@ -138,18 +142,19 @@ class Capacity:
     def check(self) -> None:
         """Raise KernelError if one op's operands and the tiles that must survive it exceed a memory."""
         for memory in (VEC, MAT, ACC):
-            worst, at = self._least_need(memory)
+            worst, at = self._least_need(memory, pipelined=False)
             if worst > CAPACITY_BYTES[memory]:
                 raise self._error(memory, worst, at)
 
-    def _least_need(self, memory: str) -> tuple[int, int]:
+    def _least_need(self, memory: str, *, pipelined: bool) -> tuple[int, int]:
         """The largest set that must coexist, and the op where: just before an op, or just after it."""
         change: dict[int, int] = defaultdict(int)
         for tile in self.tiles:
             if tile.memory == memory:
-                change[2 * tile.life.first + 1] += tile.nbytes
+                nbytes = tile.nbytes * (tile.copies if pipelined else 1)
+                change[2 * tile.life.first + 1] += nbytes
                 end = 2 * tile.life.last + (2 if tile.life.last == tile.life.first else 1)
-                change[end] -= tile.nbytes
+                change[end] -= nbytes
         live = worst = at = 0
         for moment in sorted(change):
             live += change[moment]

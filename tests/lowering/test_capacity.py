@@ -106,3 +106,31 @@ def test_a_split_tile_takes_half_of_each_vector_core(programs):
     ring = 2 * 64 * KIB
     assert peaks(programs, block)["vec"] == min(184 * KIB, ring + 64 * KIB)
     assert peaks(programs, block, split="up_down")["vec"] == ring + 32 * KIB
+
+
+def test_softmax_of_64_rows_takes_what_the_compiler_records(programs):
+    """[64, 256] FP32: the tile and the scratch of a row reduction, and the reduced columns: 131328 bytes."""
+    x = programs.tensor("x", (64, 256), "FP32", "inout")
+    block = programs.block()
+    tile = block.load(x, (64, 256))
+    shifted = block.like("row_expand_sub", tile, block.reduce_row("row_max", tile))
+    powers = block.like("exp", shifted)
+    block.store(block.like("row_expand_div", powers, block.reduce_row("row_sum", powers)), x)
+    assert peaks(programs, block) == {"vec": 131328}
+
+
+def test_a_loop_of_square_and_reduce_is_not_below_what_the_compiler_records(programs):
+    """The compiler keeps loaded tile, square and scratch of [64, 64] FP32 apart, and some rows: 49664 bytes."""
+    x = programs.tensor("x", (64, 512), "FP32", "inout")
+    g = programs.tensor("g", (1, 512), "FP32")
+    block = programs.block()
+    total = block.emit("full", out=((1, 64), "FP32"), attrs={"value": 0.0})
+    for _ in block.loop(8):
+        tile = block.load(x, (64, 64), line=5)
+        sums = block.reduce_row("row_sum", block.like("mul", tile, tile, line=6), line=7)
+        total = block.like("add", total, block.view(sums, (1, 64), op="reshape", line=8), line=9)
+    scale = block.view(block.like("rsqrt", block.like("mul", total, scalars=("FP32",))), (64, 1), op="reshape")
+    for _ in block.loop(8, line=20):
+        normed = block.like("row_expand_mul", block.load(x, (64, 64), line=21), scale, line=22)
+        block.store(block.like("col_expand_mul", normed, block.load(g, (1, 64), line=23), line=24), x, line=25)
+    assert 49664 <= peaks(programs, block)["vec"] <= 49664 + 8 * KIB
