@@ -5,9 +5,9 @@ C10: mean execution time of a block of the serial score_mat stage (pypto-lib: co
 alternating tasks through the on-device runtime (simpler: tests/st/a2a3/tensormap_and_ringbuffer/
 alternating_matmul_add, case 1; threads of simpler 694 and 1575).
 
-No number of the model was fitted to these rows. Two start values do come from the same GEMM example by
-arithmetic (warm load and drain rates, marked `derived` in the chip file), so C1 and C2 test the overlap of
-the pipes, not those rates.
+No number of the model was fitted to these rows, but C1 and C2 are no blind test: the numbers marked `derived`
+in the chip file (L2 bandwidth, load and drain rates, extract startup) are arithmetic on the busy shares of this
+GEMM example and of the convolution beside it, and the prediction of both rows is their L2 bound itself.
 """
 
 from __future__ import annotations
