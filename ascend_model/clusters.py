@@ -255,7 +255,7 @@ class Device:
         self._on_seen(block)
 
     def _record(self, block: BlockRun, previous: Step | None) -> None:
-        """The step of a block that has just ended: its work, then what it lost to L2 misses and to others on the memory system."""
+        """The step of a block that has just ended: its work, then what L2 misses and other blocks cost it."""
         block.end_us = block.run.end_us = self._env.now
         what, task = f"{block.run.task.name} block {block.index} on {block.cores[0].name}", block.run.index
         alone_end = min(block.end_us, block.start_us + grid_us(block.cost.timing.total_cycles * self._cycle_us))

@@ -183,8 +183,12 @@ class RingFault(RuntimeError):
         self.message = message
         self.state = state
         self.samples = samples
-        dump = "" if state is None else "".join(f"\n  {line}" for line in state.lines())
-        super().__init__(f"runtime error {code} {self.name}: {message}{dump}")
+        # All of them are `args`, so that the exception can be copied (SimPy does) and pickled.
+        super().__init__(code, message, state, samples)
+
+    def __str__(self) -> str:
+        dump = "" if self.state is None else "".join(f"\n  {line}" for line in self.state.lines())
+        return f"runtime error {self.code} {self.name}: {self.message}{dump}"
 
 
 class HeapRing:

@@ -29,9 +29,14 @@ class StandstillError(RuntimeError):
     """The simulation has nothing left to do and the run is not over. The text lists who waits for whom."""
 
     def __init__(self, now_us: float, waits: dict[str, tuple[str, str]]) -> None:
+        self.now_us = now_us
         self.waits = dict(waits)
-        lines = [f"  {name} waits for {what}; {who} should signal it" for name, (what, who) in sorted(waits.items())]
-        super().__init__("\n".join([f"the run stands still at {now_us:.3f} us:", *lines]))
+        super().__init__(now_us, waits)
+
+    def __str__(self) -> str:
+        waits = sorted(self.waits.items())
+        lines = [f"  {name} waits for {what}; {who} should signal it" for name, (what, who) in waits]
+        return "\n".join([f"the run stands still at {self.now_us:.3f} us:", *lines])
 
 
 def run_until(env: simpy.Environment, done: simpy.Event, waits: dict[str, tuple[str, str]]) -> Any:

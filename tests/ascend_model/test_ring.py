@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -132,7 +134,9 @@ def test_fault_text_has_code_name_and_dump() -> None:
         head_state="COMPLETED",
         head_consumers=(1, 2),
     )
-    text = str(RingFault(2, "no room", state))
+    fault = pickle.loads(pickle.dumps(RingFault(2, "no room", state)))
+    assert fault.state == state
+    text = str(fault)
     for piece in ("error 2 HEAP_RING_DEADLOCK: no room", "top=100, tail=50", "consumers=1/2", "requested=120"):
         assert piece in text
 
