@@ -148,7 +148,7 @@ def chips(name: Name = None) -> None:
     With a name or a TOML file: every number of that chip, with its unit and source.
     """
     with exit_status():
-        from pto_sim.cli.tables import show_chips
+        from pto_sim.report.chips import show_chips
 
         show_chips(name)
 

@@ -34,6 +34,8 @@ intrinsic: Any = extending.intrinsic
 
 _FLOAT = ir.FloatType()
 _WIDTH = 16
+_FLOATS = ir.VectorType(_FLOAT, VECTOR)
+_INT64 = ir.IntType(64)
 
 
 def _data(context: Any, builder: Any, array_type: Any, value: Any, offset: Any, element: Any) -> Any:
@@ -81,6 +83,66 @@ def copy_block(typingctx, source, s_offset, target, t_offset):  # type: ignore[n
     return signature, codegen
 
 
+def _vector_at(builder, pointer, place):  # type: ignore[no-untyped-def]
+    """Pointer to vector `place` of the floats at `pointer`."""
+    return builder.bitcast(builder.gep(pointer, [_INT64(place * VECTOR)]), _FLOATS.as_pointer())
+
+
+def _emit_chains(builder, x_rows, k_step, v_pointer, k_count):  # type: ignore[no-untyped-def]
+    """The loop over k, with ROWS x COLS sums in registers. Returns the final sums, a list of vectors for each row."""
+    fma = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), f"llvm.fma.v{VECTOR}f32"
+    )
+    before = builder.block
+    loop = builder.append_basic_block("chain")
+    after = builder.append_basic_block("chain_end")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(_INT64)
+    sums = [[builder.phi(_FLOATS) for _ in range(COLS // VECTOR)] for _ in range(ROWS)]
+    panel = builder.gep(v_pointer, [builder.mul(index, _INT64(COLS))])
+    columns = [builder.load(_vector_at(builder, panel, j), align=4) for j in range(COLS // VECTOR)]
+    x_index = builder.mul(index, k_step)
+    nexts = []
+    for r in range(ROWS):
+        splat = _splat(builder, builder.load(builder.gep(x_rows[r], [x_index]), align=4))
+        nexts.append([builder.call(fma, [splat, column, sums[r][j]]) for j, column in enumerate(columns)])
+    following = builder.add(index, _INT64(1))
+    index.add_incoming(_INT64(0), before)
+    index.add_incoming(following, loop)
+    zero = ir.Constant(_FLOATS, [0.0] * VECTOR)
+    for row, next_row in zip(sums, nexts, strict=True):
+        for value, next_value in zip(row, next_row, strict=True):
+            value.add_incoming(zero, before)
+            value.add_incoming(next_value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, k_count), loop, after)
+    builder.position_at_end(after)
+    return nexts
+
+
+def _splat(builder, scalar):  # type: ignore[no-untyped-def]
+    undefined = ir.Constant(_FLOATS, ir.Undefined)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), [0] * VECTOR)
+    return builder.shuffle_vector(builder.insert_element(undefined, scalar, ir.IntType(32)(0)), undefined, lanes)
+
+
+def _emit_stores(builder, c_rows, sums, accumulate):  # type: ignore[no-untyped-def]
+    """Store the sums, added to what is there if `accumulate`."""
+
+    def targets():  # type: ignore[no-untyped-def]
+        for row, values in zip(c_rows, sums, strict=True):
+            for j, value in enumerate(values):
+                yield value, _vector_at(builder, row, j)
+
+    with builder.if_else(accumulate) as (then, otherwise):
+        with then:
+            for value, pointer in targets():
+                builder.store(builder.fadd(builder.load(pointer, align=4), value), pointer, align=4)
+        with otherwise:
+            for value, pointer in targets():
+                builder.store(value, pointer, align=4)
+
+
 @intrinsic
 def multiply_block(typingctx, x, x_offset, x_row, x_k, v, v_offset, c, c_offset, c_row, count, add):  # type: ignore[no-untyped-def]
     """c[r, j] = chain, or c[r, j] + chain if `add`, for r < ROWS, j < COLS.
@@ -92,63 +154,13 @@ def multiply_block(typingctx, x, x_offset, x_row, x_k, v, v_offset, c, c_offset,
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         x_value, x_start, row_step, k_step, v_value, v_start, c_value, c_start, c_step, k_count, accumulate = args
-        vector = ir.VectorType(_FLOAT, VECTOR)
-        per_row = COLS // VECTOR
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{VECTOR}f32"
-        )
         x_pointer = _data(context, builder, sig.args[0], x_value, x_start, _FLOAT)
         v_pointer = _data(context, builder, sig.args[4], v_value, v_start, _FLOAT)
         c_pointer = _data(context, builder, sig.args[6], c_value, c_start, _FLOAT)
-        int64 = ir.IntType(64)
-        x_rows = [builder.gep(x_pointer, [builder.mul(row_step, int64(r))]) for r in range(ROWS)]
-
-        before = builder.block
-        loop = builder.append_basic_block("chain")
-        after = builder.append_basic_block("chain_end")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        index = builder.phi(int64)
-        sums = [[builder.phi(vector) for _ in range(per_row)] for _ in range(ROWS)]
-        index.add_incoming(int64(0), before)
-        zero = ir.Constant(vector, [0.0] * VECTOR)
-        panel = builder.gep(v_pointer, [builder.mul(index, int64(COLS))])
-        columns = [
-            builder.load(builder.bitcast(builder.gep(panel, [int64(j * VECTOR)]), vector.as_pointer()), align=4)
-            for j in range(per_row)
-        ]
-        x_index = builder.mul(index, k_step)
-        undefined = ir.Constant(vector, ir.Undefined)
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), [0] * VECTOR)
-        nexts = []
-        for r in range(ROWS):
-            scalar = builder.load(builder.gep(x_rows[r], [x_index]), align=4)
-            splat = builder.shuffle_vector(
-                builder.insert_element(undefined, scalar, ir.IntType(32)(0)), undefined, lanes
-            )
-            nexts.append([builder.call(fma, [splat, columns[j], sums[r][j]]) for j in range(per_row)])
-        following = builder.add(index, int64(1))
-        index.add_incoming(following, loop)
-        for r in range(ROWS):
-            for j in range(per_row):
-                sums[r][j].add_incoming(zero, before)
-                sums[r][j].add_incoming(nexts[r][j], loop)
-        builder.cbranch(builder.icmp_signed("<", following, k_count), loop, after)
-        builder.position_at_end(after)
-
-        def targets():  # type: ignore[no-untyped-def]
-            for r in range(ROWS):
-                row = builder.gep(c_pointer, [builder.mul(c_step, int64(r))])
-                for j in range(per_row):
-                    yield nexts[r][j], builder.bitcast(builder.gep(row, [int64(j * VECTOR)]), vector.as_pointer())
-
-        with builder.if_else(accumulate) as (then, otherwise):
-            with then:
-                for value, pointer in targets():
-                    builder.store(builder.fadd(builder.load(pointer, align=4), value), pointer, align=4)
-            with otherwise:
-                for value, pointer in targets():
-                    builder.store(value, pointer, align=4)
+        x_rows = [builder.gep(x_pointer, [builder.mul(row_step, _INT64(r))]) for r in range(ROWS)]
+        c_rows = [builder.gep(c_pointer, [builder.mul(c_step, _INT64(r))]) for r in range(ROWS)]
+        sums = _emit_chains(builder, x_rows, k_step, v_pointer, k_count)
+        _emit_stores(builder, c_rows, sums, accumulate)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -61,17 +61,20 @@ def round_integer(value: Fraction, mode: str) -> int:
 
 def round_exact(value: Fraction, fmt: Format, mode: str = "rint") -> float:
     """A non-zero value rounded to a format. At or beyond the overflow bound it is infinite, in every mode."""
-    bound = Fraction(2) ** fmt.overflow_exponent
-    if abs(value) >= bound:
+    if abs(value) >= 1 << fmt.overflow_exponent:
         return math.copysign(math.inf, value)
-    exponent = fmt.least_exponent
-    while Fraction(2) ** (exponent + 1) <= abs(value):
-        exponent += 1
-    step = Fraction(2) ** (exponent - fmt.precision + 1)
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    exponent = max(exponent if abs(value) >= _power(exponent) else exponent - 1, fmt.least_exponent)
+    step = _power(exponent - fmt.precision + 1)
     rounded = round_integer(value / step, mode) * step
-    if abs(rounded) >= bound:
+    if abs(rounded) >= 1 << fmt.overflow_exponent:
         return math.copysign(math.inf, value)
-    return math.copysign(float(rounded), value)
+    return math.copysign(rounded.numerator / rounded.denominator, value)
+
+
+def _power(exponent: int) -> Fraction:
+    """2 ** exponent, exactly."""
+    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
 
 
 def fma(a: float, b: float, c: float, fmt: Format) -> float:

@@ -1,0 +1,76 @@
+"""Random programs: every run obeys the laws, and its heap lies between the timing-free readings."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ascend_model.chip import simulate
+from ascend_model.chipspec import load_chip
+from ascend_model.heap import read_heap
+from ascend_model.ring import RingFault, RingSizes
+from ascend_model.workload import Workload
+from tests.ascend_model.laws import AIC, MIXED, SMALL_COPY, STREAMS, check_laws
+from tests.ascend_model.workloads import Script
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Workload:
+    """Random nests of scopes with allocations, kernels, dummies and edges."""
+    script = Script()
+    visible: list[list[int]] = [[]]
+    for _ in range(draw(st.integers(1, 16))):
+        step = draw(st.integers(0, 4))
+        known = [task for level in visible for task in level]
+        if step == 0 and len(visible) < 5:
+            script.begin()
+            visible.append([])
+        elif step == 1 and len(visible) > 1:
+            script.end()
+            visible.pop()
+        elif step == 2:
+            visible[-1].append(script.alloc(draw(st.integers(0, 5000))))
+        else:
+            needs = tuple(sorted(draw(st.sets(st.sampled_from(known), max_size=3)))) if known else ()
+            kind, stream = draw(st.sampled_from([("AIV", SMALL_COPY), ("AIC", AIC), ("MIX", MIXED), ("DUMMY", -1)]))
+            blocks = draw(st.integers(1, 9))
+            sync = draw(st.booleans()) and kind != "DUMMY" and blocks <= 2
+            retain = draw(st.booleans())
+            streams = () if kind == "DUMMY" else (stream,) * blocks
+            visible[-1].append(script.task(kind, streams=streams, needs=needs, retain=retain, sync_start=sync))
+    for _ in visible[1:]:
+        script.end()
+    return script.build(STREAMS)
+
+
+def _at_once(kind: str, clusters: int) -> int:
+    return 2 * clusters if kind == "AIV" else clusters
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs(), st.sampled_from([1, 2, 24]), st.sampled_from([12288, 2**20]))
+def test_every_run_obeys_the_laws_and_lies_between_the_readings(workload: Workload, cores: int, size: int) -> None:
+    chip = load_chip("a2a3")
+    sizes = RingSizes(heap_bytes=(size,) * 4, task_window=(8,) * 4)
+    try:
+        lag = read_heap(workload, sizes, "max_lag")
+    except RingFault as fault:
+        with pytest.raises(RingFault) as caught:
+            simulate(workload, chip, heap_bytes=sizes, cores=cores)
+        assert caught.value.code == fault.code
+        return
+    if any(task.sync_start and len(task.block_streams) > _at_once(task.kind, cores) for task in workload.tasks):
+        with pytest.raises(RingFault, match="REQUIRE_SYNC_START_INVALID"):
+            simulate(workload, chip, heap_bytes=sizes, cores=cores)
+        return
+    timeline = simulate(workload, chip, heap_bytes=sizes, cores=cores)
+    check_laws(timeline, cores, chip)
+    prompt = read_heap(workload, sizes, "prompt")
+    for late, actual, soon in zip(lag.scopes, timeline.heap.scopes, prompt.scopes, strict=True):
+        assert late.alloc_bytes == actual.alloc_bytes == soon.alloc_bytes
+        assert late.high_water_bytes >= actual.high_water_bytes >= soon.high_water_bytes
+        assert late.residency_bytes >= actual.residency_bytes >= soon.residency_bytes
+    for task, span in zip(workload.tasks, timeline.tasks, strict=True):
+        for edge in task.edges:
+            assert timeline.tasks[edge.producer].end_us <= span.ready_us
