@@ -1,0 +1,83 @@
+"""Golden data on disk: every type comes back as it was, and damage is told."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pto_sim.golden import ScalarSpec, TensorSpec, golden_data
+from pto_sim.golden.tensors import has_torch
+from pto_sim.program.errors import InputError, UnsupportedError
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.int8, np.int32, np.int64, np.bool_])
+def test_round_trip(tmp_path, dtype):
+    array = np.array([[0, 1], [1, 100]]).astype(dtype)
+    golden_data.save(tmp_path / "in", {"x": array})
+    spec = TensorSpec("x", [2, 2], dtype, 0)
+    (found,) = golden_data.load_inputs(tmp_path, [spec]).values()
+    assert found.dtype == dtype and found.tobytes() == array.tobytes()
+
+
+def test_scalars_and_outputs(tmp_path):
+    specs = [
+        TensorSpec("x", [1], np.int8),
+        ScalarSpec("s", np.int32, 0),
+        TensorSpec("both", [1], np.int8, 0, is_output=True),
+        TensorSpec("out", [1], np.int8, is_output=True),
+    ]
+    one = np.ones(1, np.int8)
+    golden_data.save(tmp_path / "in", {"x": one, "s": np.array(7, np.int32), "both": one * 2})
+    golden_data.save(tmp_path / "out", {"both": one * 3, "out": one * 4})
+    golden_data.check_complete(tmp_path, specs)
+    found = golden_data.load_inputs(tmp_path, specs)
+    assert {name: int(value.reshape(-1)[0]) for name, value in found.items()} == {"x": 1, "s": 7, "both": 2}
+    found = golden_data.load_outputs(tmp_path, specs)
+    assert {name: int(value[0]) for name, value in found.items()} == {"both": 3, "out": 4}
+
+
+def test_every_missing_file_is_listed(tmp_path):
+    specs = [TensorSpec("x", [1], np.int8), TensorSpec("out", [1], np.int8, is_output=True)]
+    with pytest.raises(ValueError, match=r"x\.npy.*out\.npy"):
+        golden_data.check_complete(tmp_path, specs)
+    with pytest.raises(ValueError, match=r"x\.npy"):
+        golden_data.load_inputs(tmp_path, specs)
+
+
+def test_other_type_or_shape(tmp_path):
+    golden_data.save(tmp_path, {"x": np.zeros(3, np.int8)})
+    for dtype, shape in ((np.int32, (3,)), (np.int8, (4,)), (np.dtype(ml_dtypes.bfloat16), (3,))):
+        with pytest.raises(InputError, match=r"PTO017.*does not fit"):
+            golden_data.load_array(tmp_path / "x.npy", np.dtype(dtype), shape)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
+def test_damaged_file(tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"PTO017.*cannot be read"):
+        golden_data.load_array(tmp_path / "x.npy", np.dtype(np.int8), (1,))
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([{"code": 1}], object), allow_pickle=True)
+    with pytest.raises(InputError, match="PTO017"):
+        golden_data.load_array(tmp_path / "x.npy", np.dtype(np.int8), (1,))
+
+
+@pytest.mark.skipif(has_torch(), reason="torch is installed")
+def test_torch_file_without_torch(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"")
+    with pytest.raises(UnsupportedError, match=r"x\.pt without torch"):
+        golden_data.load_array(tmp_path / "x.pt", np.dtype(np.int8), (1,))
+
+
+def test_torch_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.tensor([1.5, -2.0], dtype=torch.bfloat16), tmp_path / "x.pt")
+    found = golden_data.load_array(tmp_path / "x.pt", np.dtype(ml_dtypes.bfloat16), (2,))
+    assert found.tolist() == [1.5, -2.0]
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="PTO016"):
+        golden_data.save(tmp_path / "file" / "in", {"x": np.zeros(1)})
