@@ -3,6 +3,9 @@
 Every block is timed alone once (`core`), then the tasks run under the runtime's rules (`aicpu`) while blocks
 that overlap share L2 and HBM (`memory`). The result is deterministic: SimPy orders events by time, priority and
 creation, and nothing depends on a hash or a clock of the host.
+
+Limits: the runtime claims ready blocks greedily, so a workload of independent branches that compete for cores
+can, as on any such scheduler, end sooner when one branch is made slower. A task chain cannot.
 """
 
 from __future__ import annotations
