@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pto_sim.report.model import OutputReport, RunReport
-from pto_sim.report.units import bytes_text, us_text
+from pto_sim.report.units import bytes_text, site_text, us_text
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _number_rows(
 
 
 def _finding_rows(left: RunReport, right: RunReport) -> tuple[Row, ...]:
-    sides = [{(f.code, f.site): f.severity for f in report.findings} for report in (left, right)]
+    sides = [{(f.code, site_text(f.site)): f.severity for f in report.findings} for report in (left, right)]
     rows = []
     for key in sorted(sides[0].keys() | sides[1].keys()):
         a, b = (side.get(key, "-") for side in sides)
