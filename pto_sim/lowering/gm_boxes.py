@@ -45,7 +45,8 @@ def _run_starts(starts: np.ndarray, shape: tuple[int, ...], strides: tuple[int, 
         if stride == run:
             run *= extent
         else:
-            starts = np.unique(starts[:, None] + np.arange(extent, dtype=np.int64) * stride)
+            # Boxes may overlap, so a start may stand here twice; the union counts it once.
+            starts = (starts[:, None] + np.arange(extent, dtype=np.int64) * stride).reshape(-1)
     return (starts, run) if elements(shape) else (starts[:0], 0)
 
 

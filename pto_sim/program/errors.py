@@ -49,8 +49,22 @@ class RuntimeFault(PtoError):
     runtime_code and runtime_name are upstream's; ring_state is the dump that comes with it.
     """
 
-    def __init__(self, runtime_code: int, runtime_name: str, rule: str, *, ring_state: dict[str, object],
-                 site: Site | None = None, values: str = "", hint: str = "") -> None:
-        super().__init__(f"PTO9{runtime_code:02d}" if runtime_code < 100 else f"PTO{runtime_code}",
-                         rule, site=site, values=values, hint=hint)
+    def __init__(
+        self,
+        runtime_code: int,
+        runtime_name: str,
+        rule: str,
+        *,
+        ring_state: dict[str, object],
+        site: Site | None = None,
+        values: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(
+            f"PTO9{runtime_code:02d}" if runtime_code < 100 else f"PTO{runtime_code}",
+            rule,
+            site=site,
+            values=values,
+            hint=hint,
+        )
         self.runtime_code, self.runtime_name, self.ring_state = runtime_code, runtime_name, ring_state

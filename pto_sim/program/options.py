@@ -39,6 +39,6 @@ class RunOptions:
     pipe_slots: str = "current"
     backend: str = "sim"
     threads: int = 1
-    lanes: int = 32
+    lanes: int = 64
     block_order_seed: int | None = None
     runtime_cfg: tuple[tuple[str, object], ...] = ()
