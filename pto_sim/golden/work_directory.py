@@ -29,8 +29,8 @@ def finish(directory: Path, result: SessionResult, options: RunOptions) -> None:
         report=report_of(result, options),
         program=run.program,
         timeline=run.timeline,
-        scope_samples=run.heap.get("simulated") or run.heap.get("max_lag"),
-        capacities_bytes=options.ring_heap_bytes,
+        scope_samples=run.scope_reading(),
+        capacities_bytes=(run.options or options).ring_heap_bytes,
     )
     run_directory.fill(directory, artifacts)
     run_directory.finish(directory)

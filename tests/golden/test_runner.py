@@ -160,6 +160,14 @@ def test_runtime_error_is_a_result(use):
     assert not session.results[0].passed and session.results[0].run.outputs == {}
 
 
+def test_scope_stats_of_a_run_that_stopped(use):
+    fault = RuntimeFault(2, "HEAP_RING_DEADLOCK", "the heap ring is full", ring_state={})
+    use(FakeBackend(fault=fault))
+    result = golden.run_jit("kernel", specs(), twice, runtime_cfg={"enable_scope_stats": True})
+    lines = (result.work_dir / "dfx_outputs" / "scope_stats" / "scope_stats.jsonl").read_text().splitlines()
+    assert not result.passed and len(lines) == 1 and '"fatal":true' in lines[0]
+
+
 def test_output_that_the_kernel_does_not_have(use):
     use(FakeBackend())
     wrong = [*specs()[:2], golden.TensorSpec("z", [4], np.float32, is_output=True)]
