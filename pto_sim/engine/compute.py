@@ -142,7 +142,8 @@ class Compute:
             recorded["k_split"] = keywords["k_split"] = k_split(shape[0], shape[1], extent, checked[-1].dtype)
             keywords["threads"] = self.run.options.threads
         core = self.run.task_core(f"pl.{name}")
-        core.check_capacity(out, _nbytes(out), name in _CUBE)
+        if name not in _CUBE:
+            core.check_capacity(out, _nbytes(out))
         signature = OpSignature(name, types, out, tuple(sorted(recorded.items())), site)
         return _Plan(self.run.recorder.signature(signature), row, out, DTYPES[dtype], keywords)
 

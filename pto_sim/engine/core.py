@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # What the compiler plans with; pypto: src/backend/common/soc.cpp, pto-isa: include/pto/common/buffer_limits.hpp.
 UB_BYTES = 184 * 1024
-L0C_BYTES = 128 * 1024
 
 
 class CoreState:
@@ -44,14 +43,16 @@ class CoreState:
         """Record one op on the active lanes."""
         self.recorder.add(signature, out, ins, gm, self.lanes)
 
-    def check_capacity(self, type_: ValueType, nbytes: int, accumulator: bool) -> None:
-        """Raises KernelError (PTO301) if one tile alone is larger than the memory that must hold it."""
-        limit, memory = (L0C_BYTES, "L0C (Acc)") if accumulator else (UB_BYTES, "UB (Vec)")
-        if nbytes > limit:
+    def check_capacity(self, type_: ValueType, nbytes: int) -> None:
+        """Raises KernelError (PTO301) if one vector tile alone is larger than the UB.
+
+        A product is not checked here: the compiler may cut it along M and N, which lowering decides.
+        """
+        if nbytes > UB_BYTES:
             raise KernelError(
                 "PTO301",
-                f"a tile does not fit {memory}",
+                "a tile does not fit UB (Vec)",
                 site=self.run.site(),
-                values=f"{list(type_.shape)} {type_.dtype} = {nbytes} bytes, {memory} holds {limit}",
+                values=f"{list(type_.shape)} {type_.dtype} = {nbytes} bytes, UB (Vec) holds {UB_BYTES}",
                 hint="use a smaller tile and loop over it",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,13 @@ import numpy as np
 from ascend_model.workload import Edge, Event, ScopeBegin, ScopeEnd, Submit, Task, Workload
 from pto_sim.lowering.allocations import Batch, Close, Launch, Open, emit_order
 from pto_sim.lowering.dependencies import DependencyTracker
-from pto_sim.lowering.directions import derive_directions
+from pto_sim.lowering.directions import INPUT, derive_directions
 from pto_sim.lowering.gm_boxes import unique_gm_nbytes
 from pto_sim.lowering.lowered import LoweredProgram, Pipe, TaskFacts
 from pto_sim.lowering.pipes import check_slot_rule
 from pto_sim.lowering.statement_lists import build_statement_lists
 from pto_sim.lowering.streams import StreamPool, TaskShape
-from pto_sim.program.model import Program
+from pto_sim.program.model import Program, TaskArg
 
 
 def lower(program: Program, *, pipe_slots: str = "current") -> LoweredProgram:
@@ -121,12 +122,20 @@ class _Lowering:
                 tensor_args=len(named), scalar_args=record.scalars, sync_start=record.sync_start,
                 early_resolve=record.early_resolve, gm_unique_nbytes=unique_gm_nbytes(record, self.program),
                 site=record.site,
+                registered_outputs=0 if manual else self._registered(record.args, directions),
             ),
             TaskFacts(
                 task=task, name=record.name, kind=shape.kind, record=record_index, pipe=shape.pipe,
                 l0_tiles=shape.l0_tiles, onchip_peak_bytes=shape.peaks, directions=tuple(named),
             ),
         )  # fmt: skip
+
+    def _registered(self, args: Sequence[TaskArg], directions: Sequence[str]) -> int:
+        """TensorMap entries that a task makes: one for each output that is not a manual_dep tensor."""
+        return sum(
+            direction != INPUT and not self.program.tensors[arg.tensor].manual_dep
+            for arg, direction in zip(args, directions, strict=True)
+        )
 
     def _append(self, task: Task, facts: TaskFacts) -> None:
         self.tasks.append(task)
