@@ -36,7 +36,11 @@ def _gather_rows(source, index, out):  # type: ignore[no-untyped-def]
                 inside = 0 <= at < extent
                 if not inside and bad < 0:
                     bad = (lane * rows + row) * count + k
-                out[lane, row, k] = source[s, row, at if inside else 0] if inside else 0
+                # Two stores: one expression of a word and a literal 0 would be typed as their common type.
+                if inside:
+                    out[lane, row, k] = source[s, row, at]
+                else:
+                    out[lane, row, k] = 0
     return bad
 
 
