@@ -92,27 +92,26 @@ def f16_by_mode(source, target, mode):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _round_integral(v, mode):  # type: ignore[no-untyped-def]
-    """A finite double rounded to an integral double."""
-    low = np.floor(v)
-    rest = v - low
-    if rest == 0.0:
-        return v
-    if mode == FLOOR:
-        return low
-    if mode == CEIL:
-        return low + 1.0
-    if mode in (NONE, TRUNC):
-        return low if v > 0.0 else low + 1.0
-    low_is_odd = np.floor(low * 0.5) * 2.0 != low
-    if mode == ODD:
-        return low if low_is_odd else low + 1.0
-    if rest != 0.5:
-        return low if rest < 0.5 else low + 1.0
+    """A double rounded to an integral double; infinities and NaN stay."""
     if mode == RINT:
-        return low + 1.0 if low_is_odd else low
-    if mode == NEAREST_ODD:
-        return low if low_is_odd else low + 1.0
-    return low + 1.0 if v > 0.0 else low
+        return np.rint(v)
+    if mode == FLOOR:
+        return np.floor(v)
+    if mode == CEIL:
+        return np.ceil(v)
+    whole = np.trunc(v)
+    if mode in (NONE, TRUNC):
+        return whole
+    rest = abs(v - whole)
+    away = whole + (1.0 if v > 0.0 else -1.0)
+    if mode == ROUND:
+        return away if rest >= 0.5 else whole
+    odd = away if np.trunc(whole * 0.5) * 2.0 == whole else whole
+    if mode == ODD:
+        return odd if rest > 0.0 else whole
+    if rest == 0.5:
+        return odd
+    return away if rest > 0.5 else whole
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,22 +121,18 @@ def float_to_int(source, target, mode, overflow, low, high):  # type: ignore[no-
     SATURATE: to low .. high, NaN to 0. WRAP32: through int32, where NaN and values outside it are INT32_MIN; then
     low bits. WRAP64: the same through int64.
     """
+    if overflow == SATURATE:
+        least, most = np.float64(low), np.float64(high)
+        for i in range(len(source)):
+            v = np.float64(source[i])
+            inside = least < v < most
+            result = np.int64(_round_integral(v if inside else 0.0, mode))
+            target[i] = result if inside else (high if v >= most else (low if v <= least else np.int64(0)))
+        return
+    limit = 2147483648.0 if overflow == WRAP32 else 9223372036854775808.0
+    lowest = np.int64(-2147483648) if overflow == WRAP32 else np.int64(-9223372036854775808)
     for i in range(len(source)):
-        v = np.float64(source[i])
-        if overflow == SATURATE:
-            if np.isnan(v):
-                result = np.int64(0)
-            elif v >= np.float64(high):
-                result = high
-            elif v <= np.float64(low):
-                result = low
-            else:
-                result = np.int64(_round_integral(v, mode))
-        else:
-            limit = 2147483648.0 if overflow == WRAP32 else 9223372036854775808.0
-            result = np.int64(-2147483648) if overflow == WRAP32 else np.int64(-9223372036854775808)
-            if abs(v) < 1e300:
-                v = _round_integral(v, mode)
-                if -limit <= v < limit:
-                    result = np.int64(v)
-        target[i] = result
+        v = _round_integral(np.float64(source[i]), mode)
+        inside = -limit <= v < limit
+        result = np.int64(v if inside else 0.0)
+        target[i] = result if inside else lowest
