@@ -43,9 +43,7 @@ def best_seconds(call: Callable[[], object], repeats: int = 15) -> float:
 def main() -> None:
     """Print the table."""
     rng = np.random.default_rng(0)
-    print(
-        f"{'case':12s} {'L x M x K x N':>20s} {'k_split':>8s} {'exact':>8s} {'BLAS':>8s} {'ratio':>6s}  GFLOP/s"
-    )
+    print(f"{'case':12s} {'L x M x K x N':>20s} {'k_split':>8s} {'exact':>8s} {'BLAS':>8s} {'ratio':>6s}  GFLOP/s")
     for name, lanes, m, k, n, b_trans, narrow in CASES:
         dtype = ml_dtypes.bfloat16 if narrow else np.float32
         a = rng.standard_normal((lanes, m, k), np.float32).astype(dtype)
