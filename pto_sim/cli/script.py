@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from pto_sim.compat import served_names
 from pto_sim.program.errors import InputError, PtoError
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -44,7 +45,7 @@ def execute(path: Path, argv: list[str]) -> ScriptEnd:
 
     Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
     """
-    with _as_main(path, argv):
+    with served_names(), _as_main(path, argv):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:

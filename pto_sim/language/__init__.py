@@ -9,7 +9,7 @@ from typing import Any
 
 from pto_sim.engine.launches import SplitMode
 from pto_sim.frontend.annotations import InOut, Out, Scalar, Tensor
-from pto_sim.language import tensor, tile
+from pto_sim.language import distributed, tensor, tile
 from pto_sim.language.decorators import dynamic, jit
 from pto_sim.language.dtypes import *  # noqa: F403
 from pto_sim.language.names import unknown_name
@@ -48,7 +48,7 @@ from pto_sim.language.storage import (
 
 __all__ = [
     "InOut", "Level", "Out", "Scalar", "SplitMode", "Tensor", "arange", "assemble", "at", "const", "create_tensor",
-    "create_tile", "cross_core_slot", "dynamic", "fillpad", "full", "jit", "load", "manual_scope", "max", "min",
+    "create_tile", "cross_core_slot", "distributed", "dynamic", "fillpad", "full", "jit", "load", "manual_scope", "max", "min",
     "parallel", "pipeline", "range", "read", "reshape", "scope", "set_validshape", "slice", "split", "spmd", "store",
     "tensor", "tile", "unroll", "write",
 ]  # fmt: skip

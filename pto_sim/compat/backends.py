@@ -1,0 +1,41 @@
+"""`pypto.backend`: which chip a script asks for. Only the a2a3 family (Ascend 910B) is simulated."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from pto_sim.program.errors import UnsupportedError
+
+
+class BackendType(enum.Enum):
+    """The chip families of upstream's compiler."""
+
+    Ascend910B = "ascend910b"
+    Ascend950 = "ascend950"
+
+
+def set_backend_type(backend_type: BackendType) -> None:
+    """Accepts the 910B family, which is what runs here. Raises UnsupportedError for another."""
+    if backend_type is not BackendType.Ascend910B:
+        raise UnsupportedError(f"set_backend_type({backend_type})", hint="use BackendType.Ascend910B (a2a3)")
+
+
+def get_backend_type() -> BackendType:
+    """The family that is simulated."""
+    return BackendType.Ascend910B
+
+
+def is_backend_configured() -> bool:
+    """Always true: the family is fixed."""
+    return True
+
+
+def reset_for_testing() -> None:
+    """Nothing to reset: no state is kept."""
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise UnsupportedError(f"pypto.backend.{name}", hint="there is no code generator; leave it out")
