@@ -22,6 +22,10 @@ class InputWrites(Check):
             key = access.tensor, access.site
             self._changed[key] = self._changed.get(key, False) or changed
 
+    def on_restart(self) -> None:
+        """See `Observer`."""
+        self._changed.clear()
+
     def on_run_end(self, end: RunEnd) -> None:
         """See `Observer`."""
         self._program = end.program

@@ -10,13 +10,14 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import FILL_BYTE, Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.valid_boxes import operand_boxes
 from pto_sim.numerics.element_types import ScalarRangeError
 from pto_sim.numerics.elementwise import IntegerDivisionError
 from pto_sim.numerics.l0_tiling import k_split
 from pto_sim.numerics.movement import GatherIndexError
 from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
 from pto_sim.program.dtypes import DTYPES, DataType
-from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.errors import KernelError
 from pto_sim.program.model import OpSignature, ValueType
 
 if TYPE_CHECKING:
@@ -165,28 +166,19 @@ class Compute:
         self, plan: _Plan, inputs: list[Tile], arrays: list[Any]
     ) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """An operator on partly valid tiles: it touches the valid cells only, the others hold the fill."""
-        if plan.row.unit != "V" or plan.row.shape_rule not in (
-            "same",
-            "same_or_row",
-            "cast",
-            "row_reduce",
-            "col_reduce",
-        ):
-            raise UnsupportedError(
-                f"pl.{plan.row.name} on a partly valid tile", site=self.run.site(), hint="pl.fillpad the operands first"
-            )
-        full = [x.valid or x.shape for x in inputs]
-        if any(box != full[0] for box in full):
-            raise KernelError(
-                "PTO202",
-                f"pl.{plan.row.name} needs operands of one valid shape",
-                site=self.run.site(),
-                values=" and ".join(str(list(box)) for box in full),
-                hint="narrow both alike, or pl.fillpad them",
-            )
-        box = (slice(None), *(slice(0, extent) for extent in full[0]))
-        queue = [a[box] if isinstance(a, np.ndarray) and a.ndim == len(box) else a for a in arrays]
-        part = self._call(plan, queue)
+        boxes = operand_boxes(self.run, plan.row, inputs, plan.keywords)
+        queue = iter(boxes)
+        parts = []
+        for array in arrays:
+            if isinstance(array, np.ndarray) and array.ndim > 1:
+                box = next(queue)
+                array = array[(slice(None), *(slice(0, extent) for extent in box))]
+            parts.append(array)
+        part = self._call(plan, parts)
+        if plan.row.name == "matmul_acc":
+            data = np.array(np.broadcast_to(arrays[0], (max(len(part), len(arrays[0])), *plan.out.shape)))
+            data[(slice(None), *(slice(0, extent) for extent in part.shape[1:]))] = part
+            return data, inputs[0].valid
         if part.shape[1:] == plan.out.shape:
             return part, None
         assert plan.dtype.numpy is not None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.core import CoreState
-from pto_sim.engine.lanes import LaneScalar, LaneSet
+from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.tile import Tile
-from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.errors import KernelError, PtoError, UnsupportedError
 from pto_sim.program.model import OpSignature
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class _Parts:
         self._results: list[tuple[LaneSet | None, Names]] = []
         self._active: LaneSet | None = None
 
+    def _late_error(self, rule: str, **facts: Any) -> PtoError:
+        # One arm of an `if` alone may not bind a name that is read later; a loop body may.
+        return UnsupportedError(rule, **facts)
+
     def leave(self, values: Names) -> None:
         """The statements have run on the active lanes and left the names with `values`."""
         self._results.append((self._active, values))
@@ -51,7 +55,7 @@ class _Parts:
 
     def _split(self, core: CoreState, groups: list[np.ndarray]) -> Iterator[int]:
         if len(groups) > 1 and self._late:
-            raise UnsupportedError(
+            raise self._late_error(
                 f"{', '.join(self._late)} bound in statements that only some blocks run, and used after them",
                 site=self.run.site(),
                 hint="bind the name before the `if` or the loop",
@@ -70,7 +74,7 @@ class _Parts:
             return self._merge_tiles(parts)
         if all(isinstance(v, (int, float, np.generic, LaneScalar)) for _, v in parts):
             return self._merge_scalars(parts)
-        raise KernelError(
+        raise BlocksDisagreeError(
             "PTO202",
             "a name has different kinds of value on different blocks",
             site=self.run.site(),
@@ -102,7 +106,7 @@ class _Parts:
         core = self.run.task_core("a branch that differs between blocks")
         first = parts[0][1]
         if any(tile.type != first.type or tile.valid != first.valid for _, tile in parts):
-            raise KernelError(
+            raise BlocksDisagreeError(
                 "PTO202",
                 "a name has different tile types on different blocks",
                 site=self.run.site(),
@@ -167,6 +171,9 @@ class Loop(_Parts):
     def __init__(self, run: Run, loop: LoopRange, saved: Names, late: tuple[str, ...]) -> None:
         super().__init__(run, saved, late)
         self._loop = loop
+
+    def _late_error(self, rule: str, **facts: Any) -> PtoError:
+        return BlocksDisagreeError("PTO208", rule, **facts)
 
     def __iter__(self) -> Iterator[Iterator[int]]:
         loop = self._loop

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pto_sim.engine.core import CoreState
 
 
+class BlocksDisagreeError(KernelError):
+    """Blocks that run as one batch need different things here (PTO208); run one by one they may not."""
+
+
 class LaneSet:
     """An ordered set of blocks that are active together.
 
@@ -83,7 +87,7 @@ class LaneScalar:
         return base + self.add if self.add else base
 
     def _foreign(self) -> KernelError:
-        return KernelError(
+        return BlocksDisagreeError(
             "PTO208",
             "a scalar that was set on only some blocks is used on others",
             site=self.core.run.site(),
@@ -182,7 +186,7 @@ class LaneScalar:
         values = self.resolve()
         first = bool(values[0])
         if not (values == values[0]).all():
-            raise KernelError(
+            raise BlocksDisagreeError(
                 "PTO208",
                 "a value that differs between blocks decides something that pto-sim runs once for all of them",
                 site=self.core.run.site(),
@@ -194,7 +198,7 @@ class LaneScalar:
     def __index__(self) -> int:
         values = self.resolve()
         if not (values == values[0]).all():
-            raise KernelError(
+            raise BlocksDisagreeError(
                 "PTO208",
                 "a shape or a static bound must be the same on every block",
                 site=self.core.run.site(),

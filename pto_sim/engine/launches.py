@@ -57,6 +57,8 @@ class TaskInProgress:
             )
         self.run = run
         self.index = len(run.recorder.tasks)
+        self.launcher = run.function_name
+        self.batched = run.lockstep and blocks > 1
         self.arguments: dict[int, tuple[Tensor, list[bool]]] = {}
         self.accesses: list[Access] = []
         self.streams = np.zeros(blocks, np.int32)

@@ -16,6 +16,7 @@ import numpy as np
 from pto_sim.engine.arguments import EntryArgument
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
+from pto_sim.engine.lanes import BlocksDisagreeError
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.recorder import Recorder
@@ -74,7 +75,10 @@ class EngineRun:
 class Run:
     """The state of one run. Everything that a kernel touches leads here."""
 
-    def __init__(self, options: RunOptions, observers: Sequence[Observer], variant: Any) -> None:
+    def __init__(
+        self, options: RunOptions, observers: Sequence[Observer], variant: Any, serial: frozenset[str] = frozenset()
+    ) -> None:
+        self.serial = serial
         self.options, self.observers, self.variant = options, observers, variant
         self.recorder = Recorder()
         self.scopes = ScopeStack(self)
@@ -103,7 +107,7 @@ class Run:
     @property
     def lockstep(self) -> bool:
         """Whether blocks of the running function may run as one batch."""
-        return all(facts.lockstep for facts in self._functions)
+        return self.function_name not in self.serial and all(facts.lockstep for facts in self._functions)
 
     @contextmanager
     def function(self, facts: FunctionFacts) -> Iterator[None]:
@@ -264,7 +268,25 @@ def run_kernel(
     check_profile(options.numerics)
     variant = kernel.variant(options)
     arguments = kernel.entry_arguments(args)
-    run = Run(options, observers, variant)
+    serial: frozenset[str] = frozenset()
+    while True:
+        run = Run(options, observers, variant, serial)
+        try:
+            return _attempt(run, kernel, arguments)
+        except BlocksDisagreeError:
+            # Blocks of one batch went apart where a batch cannot. What follows from the kernel function that
+            # launched them runs block by block, and nothing of the first attempt is kept.
+            launcher = run.task.launcher if run.task is not None else ""
+            if not launcher or launcher in serial or not run.task.batched:
+                raise
+            serial |= {launcher}
+            for observer in observers:
+                observer.on_restart()
+
+
+def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) -> EngineRun:
+    """One run from the first statement to the last."""
+    observers, options, variant = run.observers, run.options, run.variant
     site = run.recorder.site(kernel.site)
     values: list[Any] = []
     tensors: dict[str, Tensor] = {}

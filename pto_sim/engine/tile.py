@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.engine.lanes import BlocksDisagreeError
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import ValueType
@@ -72,7 +73,7 @@ class Tile:
             return data
         positions = core.lanes.positions_in(self.lanes)
         if positions is None:
-            raise KernelError(
+            raise BlocksDisagreeError(
                 "PTO208",
                 "a tile that was made on only some blocks is used on others",
                 site=core.run.site(),

@@ -59,9 +59,9 @@ class KernelFunction:
                 return False
             if isinstance(node, ast.If) and leaves_loop([*node.body, *node.orelse]):
                 return False
-            if isinstance(node, ast.keyword) and node.arg in ("valid_shape", "init_values"):
+            if isinstance(node, ast.keyword) and node.arg == "init_values":
                 return False
-            if isinstance(node, ast.Attribute) and node.attr in ("set_validshape", "cond"):
+            if isinstance(node, ast.Attribute) and node.attr in ("cond", "split_aiv", "get_subblock_idx"):
                 return False
         return all(kernel.lockstep for kernel in self._callees())
 

@@ -42,6 +42,9 @@ class Observer:
         access `changed` is True.
         """
 
+    def on_restart(self) -> None:
+        """The run starts again from its first statement: forget what was told so far."""
+
     def on_task_end(self, task: int, record: TaskRecord) -> None:
         """Task `task` has executed; `record` is complete."""
 
