@@ -48,8 +48,8 @@ from pto_sim.language.storage import (
 
 __all__ = [
     "InOut", "Level", "Out", "Scalar", "SplitMode", "Tensor", "arange", "assemble", "at", "const", "create_tensor",
-    "create_tile", "cross_core_slot", "distributed", "dynamic", "fillpad", "full", "jit", "load", "manual_scope", "max", "min",
-    "parallel", "pipeline", "range", "read", "reshape", "scope", "set_validshape", "slice", "split", "spmd", "store",
+    "create_tile", "cross_core_slot", "distributed", "dynamic", "fillpad", "full", "jit", "load", "manual_scope",
+    "max", "min", "parallel", "pipeline", "range", "read", "reshape", "scope", "set_validshape", "slice", "split", "spmd", "store",
     "tensor", "tile", "unroll", "write",
 ]  # fmt: skip
 

@@ -5,47 +5,19 @@ Adding an operator is one row here and one function in the file of its kind; tes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from pto_sim.numerics import casts, elementwise, expand, matmul, movement, reductions, transcendental
 from pto_sim.numerics.element_types import FLOATS, INTS
-from pto_sim.numerics.typing_rules import OperandType, OpTypeError, infer
+from pto_sim.numerics.op_row import OpRow
+from pto_sim.numerics.rows_integer import INTEGER_ROWS
+from pto_sim.numerics.rows_selection import SELECTION_ROWS
+from pto_sim.numerics.typing_rules import OpTypeError, infer
 
 __all__ = ["OP_TABLE", "OpRow", "OpTypeError", "infer"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpRow:
-    """One operator.
-
-    operands: 'tile' or 'tile_or_scalar' for each. variadic: the last operand may repeat. attrs: names of the
-    keyword attributes that `function` takes besides profile. dtypes: element types of the main operand.
-    shape_rule: a key of typing_rules.SHAPE_RULES. out_dtype_rule: 'same', 'target' (attr), 'accumulator',
-    'accumulator_in' (operand 0 is the accumulator), 'index' (operand 1 is an index) or 'attr' (attr dtype).
-    function(*operands, profile=, **attrs) takes [L, *shape] arrays and returns one. unit: 'V' vector or
-    'M' cube. cost_class: the instructions that one pass over the tile issues. profiles_differ: `a2a3` and
-    `cpu-sim` may give different bits. promise: 'exact' where bits are fixed by the rule in `note`.
-    """
-
-    name: str
-    operands: tuple[str, ...]
-    attrs: tuple[str, ...] = ()
-    dtypes: tuple[str, ...]
-    shape_rule: str
-    out_dtype_rule: str = "same"
-    function: Callable[..., np.ndarray]
-    unit: str = "V"
-    cost_class: tuple[str, ...]
-    profiles_differ: bool = False
-    variadic: bool = False
-    promise: str = "exact"
-    note: str = ""
-    check: Callable[[Sequence[OperandType], Mapping[str, Any]], None] | None = None
 
 
 _TILE = ("tile",)
@@ -334,5 +306,17 @@ _MOVEMENT = (
 )
 
 OP_TABLE: Mapping[str, OpRow] = MappingProxyType(
-    {row.name: row for row in (*_ELEMENTWISE, *_TRANSCENDENTAL, *_REDUCTIONS, *_expand_rows(), *_MATMUL, *_MOVEMENT)}
+    {
+        row.name: row
+        for row in (
+            *_ELEMENTWISE,
+            *_TRANSCENDENTAL,
+            *_REDUCTIONS,
+            *_expand_rows(),
+            *_MATMUL,
+            *_MOVEMENT,
+            *INTEGER_ROWS,
+            *SELECTION_ROWS,
+        )
+    }
 )

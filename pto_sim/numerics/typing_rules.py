@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pto_sim.numerics.element_types import FLOATS, STORAGE
 
 if TYPE_CHECKING:
-    from pto_sim.numerics.optable import OpRow
+    from pto_sim.numerics.op_row import OpRow
 
 Shape = tuple[int, ...]
 
@@ -157,6 +157,56 @@ def _fill(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
     return shape
 
 
+def _packed_mask(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    shape = _same(op, shapes, attrs)
+    if not attrs.get("packed_mask", True):
+        return shape
+    return (*shape[:-1], ((shape[-1] + 7) // 8 + 31) // 32 * 32)
+
+
+def _masked(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    shape = _same(op, shapes[1:], attrs)
+    if shapes[0][:-1] != shape[:-1] or shapes[0][-1] * 8 < shape[-1]:
+        raise OpTypeError(f"{op} needs one mask bit for each element", _text(shapes), "make the mask with pl.tile.cmp")
+    return shape
+
+
+def _sort32(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    shape = _same(op, shapes, attrs)
+    return (*shape[:-1], shape[-1] * int(attrs["width"]))
+
+
+def _one_row(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    for shape in shapes:
+        if any(extent != 1 for extent in shape[:-1]):
+            raise OpTypeError(f"{op} takes tiles of one row", _text(shapes), "loop over the rows")
+    if len(shapes) > 1:
+        return _concat(op, shapes, attrs)
+    run = int(attrs["block_len"])
+    if run < 64 or run % 64:
+        raise OpTypeError(
+            f"{op} needs block_len to be a multiple of 64", f"block_len {run}", "count elements, not pairs"
+        )
+    return shapes[0]
+
+
+def _pattern(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    period = 1 if attrs["pattern"] == 7 else 2 if attrs["pattern"] < 3 else 4
+    return (*shapes[0][:-1], shapes[0][-1] // period)
+
+
+def _index_shape(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    return shapes[1]
+
+
+def _blocks(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    return (*shapes[1][:-1], int(attrs["columns"]))
+
+
+def _first(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    return shapes[0]
+
+
 SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Shape]] = MappingProxyType(
     {
         "same": _same,
@@ -172,6 +222,14 @@ SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Sh
         "concat": _concat,
         "transpose": _transpose,
         "fill": _fill,
+        "packed_mask": _packed_mask,
+        "masked": _masked,
+        "sort32": _sort32,
+        "one_row": _one_row,
+        "pattern": _pattern,
+        "index_shape": _index_shape,
+        "blocks": _blocks,
+        "first": _first,
     }
 )
 
@@ -198,7 +256,7 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
             )
         return dtype
     dtypes = [tile.dtype for tile in tiles]
-    main = dtypes[1] if row.out_dtype_rule == "accumulator_in" else dtypes[0]
+    main = dtypes[1] if row.out_dtype_rule in ("accumulator_in", "masked") else dtypes[0]
     if main not in row.dtypes:
         raise OpTypeError(
             f"{row.name} does not take {main}",
@@ -214,17 +272,29 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
             raise OpTypeError(
                 f"{row.name} needs an index of {' or '.join(allowed)}", f"got {dtypes[1]}", "cast the index"
             )
+    elif row.out_dtype_rule == "masked":
+        want = [dtypes[0]] + [main] * (len(dtypes) - 1)
+    elif row.out_dtype_rule == "free":
+        want = dtypes
     else:
         want = [main] * len(dtypes)
     if dtypes != want:
         raise OpTypeError(
-            f"{row.name} needs operands of types {', '.join(want)}", f"got {', '.join(dtypes)}", "cast one of them"
+            f"{row.name} needs operands of types {', '.join(want)}",
+            f"got {', '.join(dtypes)}",
+            f"cast one of them: pl.cast(x, target_type=pl.{main})",
         )
     if row.out_dtype_rule == "target":
         target = str(attrs["target"])
         if target not in STORAGE:
             raise OpTypeError(f"{row.name} has no target type {target}", f"{main} to {target}", "see the cast table")
         return target
+    if row.out_dtype_rule == "attr":
+        return str(attrs["dtype"])
+    if row.out_dtype_rule == "int32":
+        return "INT32"
+    if row.out_dtype_rule == "mask":
+        return "UINT8" if attrs.get("packed_mask", True) else main
     return accumulator_of(main) if row.out_dtype_rule.startswith("accumulator") else main
 
 

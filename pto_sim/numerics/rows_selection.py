@@ -1,0 +1,96 @@
+"""Rows of the operator table: masks, sorting, patterns, positions, generators."""
+
+from __future__ import annotations
+
+from pto_sim.numerics import comparisons, generators, index_reductions, patterns, sorting
+from pto_sim.numerics.element_types import FLOATS, INTS
+from pto_sim.numerics.op_row import OpRow
+
+_ALL = (*FLOATS, *INTS)
+_PAIR = ("tile", "tile")
+_SORTED = ("FP32", "FP16")
+
+SELECTION_ROWS = (
+    OpRow(
+        name="cmp", operands=("tile", "tile_or_scalar"), attrs=("cmp_type", "packed_mask"), dtypes=_ALL,
+        shape_rule="packed_mask", out_dtype_rule="mask", function=comparisons.cmp, cost_class=("vcmpv",),
+        profiles_differ=True, note="eq ne lt le gt ge = 0..5; cpu-sim compares a float with a number within 1e-9",
+    ),
+    OpRow(
+        name="sel", operands=("tile", "tile", "tile"), dtypes=_ALL, shape_rule="masked", out_dtype_rule="masked",
+        function=comparisons.sel, cost_class=("vsel",), note="mask bit set: first, else second",
+    ),
+    OpRow(
+        name="sels", operands=("tile", "tile", "tile_or_scalar"), dtypes=_ALL, shape_rule="masked",
+        out_dtype_rule="masked", function=comparisons.sels, cost_class=("vsel",),
+        note="mask bit set: the tile, else the number",
+    ),
+    OpRow(
+        name="sort32", operands=_PAIR, attrs=("width",), dtypes=_SORTED, shape_rule="sort32", out_dtype_rule="free",
+        function=sorting.sort32, cost_class=("vmrgsort4",), profiles_differ=True,
+        note="blocks of 32 descending, records of 8 bytes; cpu-sim overlaps the blocks of 16-bit types",
+    ),
+    OpRow(
+        name="mrgsort", operands=("tile",), attrs=("block_len",), dtypes=_SORTED, shape_rule="one_row",
+        function=sorting.mrgsort, cost_class=("vmrgsort4",), note="four consecutive runs merged; ties: earlier run",
+    ),
+    OpRow(
+        name="mrgsort_lists", operands=_PAIR, attrs=("exhausted",), dtypes=_SORTED, shape_rule="one_row",
+        variadic=True, function=sorting.mrgsort_lists, cost_class=("vmrgsort4",), note="two to four lists merged",
+    ),
+    OpRow(
+        name="gather_mask", operands=("tile",), attrs=("pattern", "dtype"), dtypes=_ALL, shape_rule="pattern",
+        out_dtype_rule="attr", function=patterns.gather_mask, cost_class=("vreducev2",),
+        note="columns of a pattern; a type of the same width reinterprets the bits",
+    ),
+    OpRow(
+        name="gather_flat", operands=_PAIR, dtypes=_ALL, shape_rule="index_shape", out_dtype_rule="free",
+        function=patterns.gather_flat, cost_class=("vmuls", "vgather"), profiles_differ=True,
+        note="flat index; outside: an error in a2a3, 0 in cpu-sim",
+    ),
+    OpRow(
+        name="gatherb", operands=_PAIR, attrs=("columns",), dtypes=_ALL, shape_rule="blocks", out_dtype_rule="free",
+        function=patterns.gatherb, cost_class=("vgather",), profiles_differ=True, note="32-byte blocks by byte offset",
+    ),
+    OpRow(
+        name="scatter_flat", operands=("tile", "tile", "tile"), dtypes=_ALL, shape_rule="first",
+        out_dtype_rule="free", function=patterns.scatter_flat, cost_class=("vgather",),
+        note="dst.flat[index] = src, the last write stays",
+    ),
+    OpRow(
+        name="scatter_mask", operands=_PAIR, attrs=("pattern",), dtypes=_ALL, shape_rule="first",
+        out_dtype_rule="free", function=patterns.scatter_mask, cost_class=("vgather",),
+        note="columns of a pattern from src, the others 0",
+    ),
+    *(
+        OpRow(
+            name=name, operands=("tile",), dtypes=(*FLOATS, *INTS), shape_rule=rule, function=function,
+            cost_class=cost, note="rounded to the element type after every step",
+        )
+        for name, rule, function, cost in (
+            ("row_prod", "row_reduce", index_reductions.row_prod, ("vmul", "vmul", "vmul")),
+            ("col_prod", "col_reduce", index_reductions.col_prod, ("vmul",)),
+        )
+    ),
+    *(
+        OpRow(
+            name=name, operands=("tile",), dtypes=_ALL, shape_rule=rule, out_dtype_rule="int32", function=function,
+            cost_class=cost, note="position of the first extreme; a NaN at position 0 stays",
+        )
+        for name, rule, function, cost in (
+            ("row_argmax", "row_reduce", index_reductions.row_argmax, ("vcgmax", "vmax", "vcgmax")),
+            ("row_argmin", "row_reduce", index_reductions.row_argmin, ("vcgmin", "vmin", "vcgmin")),
+            ("col_argmax", "col_reduce", index_reductions.col_argmax, ("vmax",)),
+            ("col_argmin", "col_reduce", index_reductions.col_argmin, ("vmin",)),
+        )
+    ),
+    OpRow(
+        name="random", operands=(), attrs=("key", "counter", "shape", "dtype", "rounds"), dtypes=("UINT32", "INT32"),
+        shape_rule="fill", out_dtype_rule="attr", function=generators.random, cost_class=("vmul",) * 20,
+        note="Philox4x32",
+    ),
+    OpRow(
+        name="tri", operands=(), attrs=("diagonal", "shape", "dtype", "upper"), dtypes=_ALL, shape_rule="fill",
+        out_dtype_rule="attr", function=generators.tri, cost_class=("vector_dup",), note="1 in the triangle, 0 outside",
+    ),
+)  # fmt: skip
