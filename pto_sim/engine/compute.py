@@ -78,12 +78,18 @@ class Compute:
         numbers = tuple(x.number for x in inputs)
         if name == "matmul_acc":
             # The accumulator is updated in place on chip: its old name must not be used again.
+            if inputs[0].lanes is core.lanes:
+                inputs[0].data = data
             tile = Tile(
                 core, data, plan.out, plan.dtype, inputs[0].number, root=inputs[0].root, accumulator=True, valid=valid
             )
         else:
             tile = core.make_tile(data, plan.out, plan.dtype, accumulator=name in _CUBE, valid=valid)
         core.record(plan.signature, tile.number, numbers)
+        for source in inputs:
+            if source.explicit:
+                tile.explicit = True
+                break
         return tile
 
     def _call(self, plan: _Plan, arrays: Sequence[Any]) -> np.ndarray:

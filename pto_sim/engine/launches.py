@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.engine.arrays import Array
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.storage import Tensor
 from pto_sim.program.errors import KernelError
@@ -24,6 +25,25 @@ class TaskId:
 
     def __init__(self, index: int = -1) -> None:
         self.index = index
+
+
+def launch_dummy(run: Run, deps: Any, name: str) -> TaskId:
+    """A task without work: nothing runs, what depends on it waits for `deps`."""
+    if run.core is not None:
+        raise KernelError(
+            "PTO204",
+            "a task cannot launch another task",
+            site=run.site(),
+            values=name,
+            hint="launch it before the task",
+        )
+    site = run.here()
+    index = len(run.recorder.tasks)
+    empty = np.zeros(0, np.int32)
+    record = TaskRecord(name, "dummy", site, 0, empty, [], [], explicit_deps=_dependency_indices(run, deps))
+    run.recorder.tasks.append(record)
+    run.recorder.event("task", index, site)
+    return TaskId(index)
 
 
 class SplitMode:
@@ -117,7 +137,10 @@ class TaskInProgress:
 
 def _dependency_indices(run: Run, deps: Any) -> list[int]:
     indices = []
-    for dep in deps or ():
+    if isinstance(deps, TaskId):
+        deps = [deps]
+    flat = [part for dep in deps or () for part in (dep if isinstance(dep, Array) else [dep])]
+    for dep in flat:
         if dep is None:
             continue
         if not isinstance(dep, TaskId):
@@ -147,6 +170,9 @@ class Spmd:
             )
         self.run, self.blocks, self.name, self.options = run, count, name, options
         self.group = run.options.lanes if lockstep else 1
+        if run.barriers:
+            # A barrier needs every block of the task at once.
+            self.group = count
         self.task_id = TaskId()
 
     def _groups(self) -> Iterator[np.ndarray]:

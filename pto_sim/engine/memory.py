@@ -105,6 +105,7 @@ class Memory:
     def _record_view(self, op: str, core: Any, tile: Tile, out: np.ndarray, shape: tuple[int, ...]) -> Tile:
         type_ = ValueType(shape, tile.dtype.name, "tile")
         view = core.make_tile(out, type_, tile.dtype, root=tile.root, accumulator=tile.accumulator)
+        view.explicit = tile.explicit
         core.record(self._signature(op, (tile.type,), type_, ()), view.number, (tile.number,))
         return view
 
@@ -206,6 +207,27 @@ class Memory:
         core = self.run.task_core("pl.set_validshape")
         view = self._record_view("reshape", core, tile, tile.resolve(), tile.shape)
         view.valid = valid if valid != tile.shape else None
+        return view
+
+    def reinterpret(self, tile: Tile, dtype: DataType, shape: tuple[int, ...] | None) -> Tile:
+        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape."""
+        core = self.run.task_core("pl.reinterpret_view")
+        data = np.ascontiguousarray(tile.resolve())
+        last = tile.shape[-1] * tile.dtype.nbytes
+        shape = shape or (*tile.shape[:-1], last // dtype.nbytes)
+        if dtype.numpy is None or element_count(shape) * dtype.nbytes != element_count(tile.shape) * tile.dtype.nbytes:
+            raise KernelError(
+                "PTO202",
+                "reinterpret_view keeps the number of bytes",
+                site=self.run.site(),
+                values=f"{tile!r} as {list(shape)} {dtype.name}",
+                hint="give the shape that has as many bytes",
+            )
+        out = data.reshape(len(data), -1).view(dtype.numpy).reshape(len(data), *shape)
+        type_ = ValueType(shape, dtype.name, "tile")
+        view = core.make_tile(out, type_, dtype, root=tile.root)
+        view.explicit = tile.explicit
+        core.record(self._signature("reshape", (tile.type,), type_, ()), view.number, (tile.number,))
         return view
 
     def filled(self, tile: Tile, value: float) -> Tile:

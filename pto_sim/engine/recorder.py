@@ -32,6 +32,7 @@ class Recorder:
         self.tensors: list[TensorInfo] = []
         self.tasks: list[TaskRecord] = []
         self.events: list[Event] = []
+        self.queries_core_count = False
         self._site_index: dict[Site, int] = {}
         self._signature_index: dict[OpSignature, int] = {}
         self._stream_index: dict[tuple[TileOp, ...], int] = {}
@@ -67,7 +68,16 @@ class Recorder:
     def program(self, name: str, profile: str, variant: str) -> Program:
         """The finished Program."""
         return Program(
-            name, profile, variant, self.sites, self.signatures, self.streams, self.tensors, self.tasks, self.events
+            name,
+            profile,
+            variant,
+            self.sites,
+            self.signatures,
+            self.streams,
+            self.tensors,
+            self.tasks,
+            self.events,
+            self.queries_core_count,
         )
 
 

@@ -42,6 +42,7 @@ class FunctionFacts(NamedTuple):
     name: str
     auto_scope: bool
     lockstep: bool
+    barriers: bool = False
 
 
 class EntryKernel(Protocol):
@@ -88,6 +89,7 @@ class Run:
         self.memory = Memory(self)
         self.transfers = Transfers(self)
         self._functions: list[FunctionFacts] = []
+        self.carrying: list[Any] = []
         self._user_code: dict[int, tuple[Any, bool]] = {}
         self._sites: dict[tuple[int, int], int] = {}
         self._loops: dict[tuple[str, int, int], tuple[int, int, int]] = {}
@@ -108,6 +110,11 @@ class Run:
     def lockstep(self) -> bool:
         """Whether blocks of the running function may run as one batch."""
         return self.function_name not in self.serial and all(facts.lockstep for facts in self._functions)
+
+    @property
+    def barriers(self) -> bool:
+        """Whether blocks of the running function meet at a barrier, so that all of them must run together."""
+        return self._functions[-1].barriers
 
     @contextmanager
     def function(self, facts: FunctionFacts) -> Iterator[None]:

@@ -22,9 +22,10 @@ class Tile:
     recorded stream. root: the tile that a view was taken from (itself if it is not a view).
     accumulator: a matmul made it, so it may be narrowed when it is stored to GM.
     valid: extents of the valid box, or None if every element is valid.
+    explicit: the author made it as a tile (pl.load, pl.tile.*), not by indexing a tensor; some operators differ.
     """
 
-    __slots__ = ("accumulator", "core", "data", "dtype", "lanes", "number", "root", "type", "valid")
+    __slots__ = ("accumulator", "core", "data", "dtype", "explicit", "lanes", "number", "root", "type", "valid")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Tile:
         self.root: Tile = self if root is None else root
         self.accumulator = accumulator
         self.valid = valid
+        self.explicit = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.windows import offset_array, out_of_bounds
+from pto_sim.numerics.atomic import atomic_add
 from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
 from pto_sim.program.dtypes import DTYPES
 from pto_sim.program.errors import KernelError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pto_sim.engine.run import Run
 
 
+_ATOMIC = (("atomic", "add"),)
+
+
 class Transfers:
     """Moves data between GM and a task's tiles."""
 
@@ -26,11 +30,11 @@ class Transfers:
         self.run = run
         self._signatures: dict[Any, int] = {}
 
-    def _signature(self, op: str, ins: tuple[ValueType, ...], out: ValueType | None, site: int) -> int:
-        key = (op, ins, out, site)
+    def _signature(self, op: str, ins: tuple[ValueType, ...], out: ValueType | None, site: int, attrs: Any = ()) -> int:
+        key = (op, ins, out, site, attrs)
         index = self._signatures.get(key)
         if index is None:
-            index = self._signatures[key] = self.run.recorder.signature(OpSignature(op, ins, out, (), site))
+            index = self._signatures[key] = self.run.recorder.signature(OpSignature(op, ins, out, attrs, site))
         return index
 
     def _base(self, tensor: Tensor, offsets: tuple[Any, ...], sizes: tuple[int, ...], what: str) -> np.ndarray:
@@ -77,8 +81,10 @@ class Transfers:
         run.touch(tensor, False, site, base, read_sizes)
         return tile
 
-    def store(self, tensor: Tensor, offsets: tuple[Any, ...], sizes: tuple[int, ...], tile: Tile) -> None:
-        """Store a tile's valid region to the box at `offsets`; sizes are those of the window.
+    def store(
+        self, tensor: Tensor, offsets: tuple[Any, ...], sizes: tuple[int, ...], tile: Tile, *, atomic: bool = False
+    ) -> None:
+        """Store a tile's valid region to the box at `offsets`; sizes are those of the window. atomic: add it there.
 
         Raises KernelError: PTO202 wrong element type or size, PTO203 out of bounds, PTO101 after the scope closed.
         """
@@ -93,18 +99,49 @@ class Transfers:
         data = self._for_store(tensor, tile, data)
         base = self._base(tensor, offsets, sizes, "a store")
         if len(base) == 1 and len(core.lanes) > 1:
-            # Every block writes the same place: the last one in block order stays.
-            data = data[-1:]
+            if atomic:
+                base = np.broadcast_to(base, len(core.lanes))
+            else:
+                # Every block writes the same place: the last one in block order stays.
+                data = data[-1:]
         if data.shape[1:] != sizes:
             data = data.reshape(data.shape[0], *sizes)
-        changed = self._changes(tensor, base, sizes, data) if tensor.storage.is_input else True
-        tensor.storage.own()
-        store_boxes(tensor.storage.words, base, sizes, tensor.strides, data)
+        if atomic:
+            changed = True
+            self._add(tensor, base, sizes, data)
+        else:
+            changed = self._changes(tensor, base, sizes, data) if tensor.storage.is_input else True
+            tensor.storage.own()
+            store_boxes(tensor.storage.words, base, sizes, tensor.strides, data)
         site = run.here()
         core.record(
-            self._signature("store", (tile.type, tensor.type), None, site), -1, (tile.number,), tensor.storage.tensor
+            self._signature("store", (tile.type, tensor.type), None, site, _ATOMIC if atomic else ()),
+            -1,
+            (tile.number,),
+            tensor.storage.tensor,
         )
+        if atomic:
+            # An atomic addition reads what it adds to, so the task depends on whoever wrote it.
+            run.touch(tensor, False, site, base, sizes)
         run.touch(tensor, True, site, base, sizes, changed)
+
+    def _add(self, tensor: Tensor, base: np.ndarray, sizes: tuple[int, ...], data: np.ndarray) -> None:
+        """Add block after block, in block order: each addition rounds in the tensor's type."""
+        if tensor.dtype.name not in ("FP32", "BF16", "FP16", "INT32", "INT16", "INT8"):
+            raise KernelError(
+                "PTO202",
+                "an atomic addition needs FP32, BF16, FP16, INT32, INT16 or INT8",
+                site=self.run.site(),
+                values=f"tensor {tensor.name or '?'} {tensor.dtype.name}",
+                hint="accumulate in FP32 or INT32",
+            )
+        tensor.storage.own()
+        before = np.empty((1, *sizes), data.dtype)
+        for lane in range(len(base)):
+            place = base[lane : lane + 1]
+            load_boxes(tensor.storage.words, place, sizes, tensor.strides, before)
+            part = data[min(lane, len(data) - 1)][None]
+            store_boxes(tensor.storage.words, place, sizes, tensor.strides, atomic_add(before, part))
 
     def _changes(self, tensor: Tensor, base: np.ndarray, sizes: tuple[int, ...], data: np.ndarray) -> bool:
         before = np.empty((len(base), *sizes), data.dtype)

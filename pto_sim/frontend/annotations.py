@@ -78,6 +78,34 @@ class InOut:
         return _tensor_type(item, "pl.InOut").directed("inout")
 
 
+@dataclass(frozen=True)
+class ValueAnnotation:
+    """An annotation of a value that is not a tensor in GM: a tile, an array, a tuple."""
+
+    kind: str
+
+
+class Tile:
+    """Annotation of an on-chip parameter: `pl.Tile[[16, 64], pl.FP32]`."""
+
+    def __class_getitem__(cls, item: Any) -> ValueAnnotation:
+        return ValueAnnotation("tile")
+
+
+class Array:
+    """Annotation of an array of scalars or task ids: `pl.Array[4, pl.INT32]`."""
+
+    def __class_getitem__(cls, item: Any) -> ValueAnnotation:
+        return ValueAnnotation("array")
+
+
+class Tuple:
+    """Annotation of several results: `pl.Tuple[pl.Tensor[...], pl.Scalar[...]]`."""
+
+    def __class_getitem__(cls, item: Any) -> ValueAnnotation:
+        return ValueAnnotation("tuple")
+
+
 def _tensor_type(item: Any, what: str) -> TensorType:
     if item is Tensor:
         return TensorType()

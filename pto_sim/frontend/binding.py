@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pto_sim.frontend.annotations import DynVar, ScalarType, Tensor, TensorType
+from pto_sim.frontend.annotations import DynVar, ScalarType, Tensor, TensorType, Tile, ValueAnnotation
 from pto_sim.program.dtypes import DataType, from_numpy
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
 from pto_sim.program.model import Site
@@ -51,8 +51,10 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 def _annotation(annotation: Any, name: str, site: Site) -> TensorType | ScalarType | None:
     if annotation is None or annotation in (int, float, bool):
         return None
-    if annotation is Tensor:
+    if isinstance(annotation, type) and issubclass(annotation, Tensor):
         return TensorType()
+    if isinstance(annotation, ValueAnnotation) or annotation is Tile:
+        return None
     if isinstance(annotation, (TensorType, ScalarType)):
         return annotation
     raise UnsupportedError(

@@ -65,6 +65,12 @@ class KernelFunction:
                 return False
         return all(kernel.lockstep for kernel in self._callees())
 
+    @functools.cached_property
+    def barriers(self) -> bool:
+        """Whether a task of the function may call pl.system.syncall."""
+        own = any(isinstance(node, ast.Attribute) and node.attr == "syncall" for node in ast.walk(self.tree))
+        return own or any(kernel.barriers for kernel in self._callees())
+
     def _callees(self) -> list[KernelFunction]:
         spaces = {**self.function.__globals__, **_closure(self.function)}
         names = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
@@ -86,7 +92,7 @@ class KernelFunction:
 
     def facts(self, variant: Variant) -> FunctionFacts:
         """What the engine must know while the function runs."""
-        return FunctionFacts(self.name, self.auto_scope or variant.scopes == "auto", self.lockstep)
+        return FunctionFacts(self.name, self.auto_scope or variant.scopes == "auto", self.lockstep, self.barriers)
 
 
 def rewrite_variant(tree: ast.FunctionDef, variant: Variant, file: str) -> tuple[ast.FunctionDef, set[str]]:

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from pto_sim.engine.launches import SplitMode
-from pto_sim.frontend.annotations import InOut, Out, Scalar, Tensor
-from pto_sim.language import distributed, tensor, tile
+from pto_sim.engine.launches import SplitMode as SplitMode
+from pto_sim.frontend.annotations import Array as Array
+from pto_sim.frontend.annotations import InOut as InOut
+from pto_sim.frontend.annotations import Out as Out
+from pto_sim.frontend.annotations import Scalar as Scalar
+from pto_sim.frontend.annotations import Tensor as Tensor
+from pto_sim.frontend.annotations import Tile as Tile
+from pto_sim.frontend.annotations import Tuple as Tuple
+from pto_sim.language import array, distributed, prefetch, system, tensor, tile
+from pto_sim.language.cube import *  # noqa: F403
 from pto_sim.language.decorators import dynamic, jit
 from pto_sim.language.dtypes import *  # noqa: F403
+from pto_sim.language.enumerations import *  # noqa: F403
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operators import *  # noqa: F403
+from pto_sim.language.scalars import max, min
+from pto_sim.language.selection import *  # noqa: F403
 from pto_sim.language.statements import (
-    Level,
     at,
+    cluster,
+    cond,
     cross_core_slot,
     manual_scope,
     parallel,
@@ -26,31 +37,96 @@ from pto_sim.language.statements import (
     split,
     spmd,
     unroll,
+    while_,
+    yield_,
 )
 from pto_sim.language.storage import (
     arange,
     assemble,
     const,
+    create_l1,
     create_tensor,
     create_tile,
+    dump_tag,
+    expand_clone,
+    expands,
     fillpad,
+    fillpad_expand,
+    fillpad_inplace,
     full,
+    gather_row,
     load,
-    max,
-    min,
+    move,
+    no_dep,
     read,
+    reinterpret_view,
     reshape,
     set_validshape,
     slice,
+    static_assert,
+    static_print,
     store,
+    transpose_view,
     write,
 )
 
+ci = arange
+ND = "nd"
+
 __all__ = [
-    "InOut", "Level", "Out", "Scalar", "SplitMode", "Tensor", "arange", "assemble", "at", "const", "create_tensor",
-    "create_tile", "cross_core_slot", "distributed", "dynamic", "fillpad", "full", "jit", "load", "manual_scope",
-    "max", "min", "parallel", "pipeline", "range", "read", "reshape", "scope", "set_validshape", "slice", "split", "spmd", "store",
-    "tensor", "tile", "unroll", "write",
+    "ND",
+    "arange",
+    "array",
+    "assemble",
+    "at",
+    "ci",
+    "cluster",
+    "cond",
+    "const",
+    "create_l1",
+    "create_tensor",
+    "create_tile",
+    "cross_core_slot",
+    "distributed",
+    "dump_tag",
+    "dynamic",
+    "expand_clone",
+    "expands",
+    "fillpad",
+    "fillpad_expand",
+    "fillpad_inplace",
+    "full",
+    "gather_row",
+    "jit",
+    "load",
+    "manual_scope",
+    "max",
+    "min",
+    "move",
+    "no_dep",
+    "parallel",
+    "pipeline",
+    "prefetch",
+    "range",
+    "read",
+    "reinterpret_view",
+    "reshape",
+    "scope",
+    "set_validshape",
+    "slice",
+    "split",
+    "spmd",
+    "static_assert",
+    "static_print",
+    "store",
+    "system",
+    "tensor",
+    "tile",
+    "transpose_view",
+    "unroll",
+    "while_",
+    "write",
+    "yield_",
 ]  # fmt: skip
 
 

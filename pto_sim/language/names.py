@@ -11,17 +11,10 @@ from pto_sim.program.model import Site
 
 # Names of pypto.language that are known and not modelled (pypto: python/pypto/language/__init__.py).
 _NOT_MODELLED_TEXT = """
-AtomicType MaskPattern Mem MemRef PadValue PipeType ScopeMode Tile TileView TensorView Tuple Array
-abs_ addc adds addsc aic_gather aiv_shard and_ array arange_ axpy barrier batch_matmul bind_dynamic
-ci cluster cmp cmps col_argmax col_argmin col_expand_expdif col_prod cond cos create_l1 dump_tag
-expand_clone expands extern fillpad_expand fillpad_inplace fmod fmods func_attr function
-gather_compare gather_mask gather_row gatherb gemv gemv_acc gemv_bias incore inline lrelu
-matmul_bias matmul_mx mgather move mrgsort mscatter muls no_dep not_ opaque or_ paged_gather
-part_add part_max part_min part_mul prefetch prelu program random rdivs reinterpret_view relu rem
-rems row_argmax row_argmin row_expand_expdif row_prod scatter scatter_mask scatter_update sel sels
-shl shls shr shrs sin sort32 split_aiv spmd_submit static_assert static_print subc submit subs subsc
-syncall system tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv tpush_to_aic tpush_to_aiv
-transpose_view tri view while_ xor yield_
+MemRef TileView TensorView abs_ aic_gather aiv_shard arange_ axpy barrier
+extern func_attr function gather_compare incore inline mgather mscatter opaque paged_gather program rems_
+scatter_update split_aiv spmd_submit submit tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv
+tpush_to_aic tpush_to_aiv view
 """
 NOT_MODELLED = frozenset(_NOT_MODELLED_TEXT.split())
 

@@ -12,12 +12,20 @@ from typing import Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.run import require_run
+from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.dtypes import DataType
-from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.errors import KernelError
+
+_ROW_REDUCTIONS = frozenset(
+    ("row_sum", "row_max", "row_min", "row_prod", "row_argmax", "row_argmin", "col_argmax", "col_argmin")
+)
+_WITH_SCRATCH = _ROW_REDUCTIONS | {
+    "col_sum", "col_max", "col_min", "col_prod", "rsqrt", "prelu", "rem", "xor_", "row_expand_add",
+}  # fmt: skip
+"""Operators whose tile form takes a scratch tile last; it changes no value."""
 
 _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
 
@@ -28,6 +36,8 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
     def operator(*operands: Any, high_precision: bool = False) -> Tile:
         # High precision changes no bit on a2a3's reference (pto-isa: docs/isa/TEXP.md).
         run = require_run(f"pl.{name}")
+        if name in _WITH_SCRATCH:
+            operands = _without_scratch(run, name, operands, count)
         if len(operands) != count and not (row.variadic and len(operands) > count):
             raise KernelError(
                 "PTO206",
@@ -41,6 +51,30 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
     operator.__name__ = operator.__qualname__ = name
     operator.__doc__ = f"{name}({', '.join(row.operands)}): {row.note}."
     return operator
+
+
+def _without_scratch(run: Run, name: str, operands: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    """The operands without the scratch tile. Row reductions of tiles must have one, of tensors must not."""
+    first = operands[0] if operands else None
+    given = len(operands) == count + 1 and isinstance(operands[-1], (Tile, Tensor))
+    if name in _ROW_REDUCTIONS and isinstance(first, Tile):
+        if first.explicit and not given:
+            raise KernelError(
+                "PTO206",
+                f"pl.{name} of a tile needs a scratch tile",
+                site=run.site(),
+                values=f"operand {first!r}",
+                hint=f"tmp = pl.create_tile({list(first.shape)}, dtype=pl.{first.dtype.name}); pl.{name}(x, tmp)",
+            )
+        if given and not first.explicit:
+            raise KernelError(
+                "PTO206",
+                f"pl.{name} of a tensor takes no scratch tile",
+                site=run.site(),
+                values=f"operand {first!r}",
+                hint=f"write pl.{name}(x)",
+            )
+    return operands[:-1] if given else operands
 
 
 def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
@@ -93,27 +127,24 @@ def matmul(
     return run.compute.apply("matmul", (a, b), {"a_trans": bool(a_trans), "b_trans": bool(b_trans)})
 
 
-def matmul_acc(acc: Tile, a: Any, b: Any, a_trans: bool = False, b_trans: bool = False, init_cond: Any = None) -> Tile:
-    """acc + a @ b, in place: the accumulator's old name is dead afterwards."""
-    run = require_run("pl.matmul_acc")
-    if init_cond is not None:
-        raise UnsupportedError("pl.matmul_acc(init_cond=)", site=run.site(), hint="use pl.matmul in the first step")
-    return run.compute.apply("matmul_acc", (acc, a, b), {"a_trans": bool(a_trans), "b_trans": bool(b_trans)})
-
-
-def gather(x: Any, dim: int = -1, index: Any = None, **other: Any) -> Tile:
-    """out[b, k] = x[b, index[b, k]]. The mask and compare forms are not modelled."""
-    run = require_run("pl.gather")
-    if other or index is None or dim not in (-1, 1):
-        raise UnsupportedError("this form of pl.gather", site=run.site(), hint="pl.gather(x, dim=-1, index=i)")
-    return run.compute.apply("gather", (x, index), {})
-
-
 def transpose(x: Any, axis1: int = 0, axis2: int = 1) -> Tile:
     """Two axes exchanged."""
     return require_run("pl.transpose").compute.apply("transpose", (x,), {"axis1": axis1, "axis2": axis2})
 
 
-_SPECIAL = ("cast", "matmul", "matmul_acc", "gather", "transpose", "full", "arange")
+_SPECIAL = (
+    "cast", "matmul", "matmul_acc", "gather", "transpose", "full", "arange", "cmp", "sels", "sel", "sort32", "mrgsort",
+    "mrgsort_lists", "gather_mask", "gather_flat", "gatherb", "scatter_flat", "scatter_mask", "random", "tri",
+    "part_add", "part_mul", "part_max", "part_min",
+)  # fmt: skip
 globals().update({name: _plain(row) for name, row in OP_TABLE.items() if name not in _SPECIAL})
-__all__ = [*(name for name in OP_TABLE if name not in ("full", "arange"))]
+
+_PLAIN_NAMES = [name for name in OP_TABLE if name not in _SPECIAL]
+# The scalar forms of the tile dialect are the same operators.
+_ALIASES = {
+    "adds": "add", "subs": "sub", "muls": "mul", "divs": "div", "maximums": "maximum", "minimums": "minimum",
+    "maxs": "maximum", "mins": "minimum", "ands": "and_", "ors": "or_", "xors": "xor_", "xor": "xor_", "shls": "shl",
+    "shrs": "shr", "rems": "rem", "fmods": "fmod", "addsc": "addc", "subsc": "subc",
+}  # fmt: skip
+globals().update({alias: globals()[name] for alias, name in _ALIASES.items()})
+__all__ = [*_PLAIN_NAMES, *_ALIASES, "cast", "matmul", "transpose"]

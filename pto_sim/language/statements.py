@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+from pto_sim.engine.carried import CarryingLoop, CarryingWhile
 from pto_sim.engine.control import LoopRange
 from pto_sim.engine.launches import At, Optimization, Spmd, known_options
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scopes import UserScope
+from pto_sim.language.enumerations import Level
 from pto_sim.program.errors import KernelError, UnsupportedError
 
 _SPMD = ("sync_start", "name_hint", "optimizations", "deps", "allow_early_resolve", "predicate")
 _AT = (
     "level", "role", "optimizations", "deps", "no_dep_args", "dumps", "allow_early_resolve", "name_hint", "windowize",
 )  # fmt: skip
-_NOT_MODELLED = ("predicate", "no_dep_args", "dumps", "windowize", "role")
-
-
-class Level:
-    """Where a `pl.at` runs."""
-
-    CORE_GROUP = "core_group"
-    CHIP = "chip"
-    HOST = "host"
+_NOT_MODELLED = ("windowize",)
 
 
 def _refuse(form: str, options: dict[str, Any]) -> None:
@@ -66,20 +61,45 @@ def manual_scope() -> UserScope:
     return UserScope(require_run("pl.manual_scope"), "manual")
 
 
-def _loop(kind: str, bounds: tuple[Any, ...], options: dict[str, Any], stage: int = 1) -> LoopRange:
+def _loop(kind: str, bounds: tuple[Any, ...], options: dict[str, Any], stage: int = 1) -> Any:
     run = require_run(f"pl.{kind}")
-    if options.get("init_values") is not None:
-        raise UnsupportedError(f"pl.{kind}(init_values=)", site=run.site(), hint="rebind the name in the loop body")
     known_options(run, kind, options, ("attrs", "init_values"))
-    return LoopRange(run, kind, bounds, stage)
+    loop = LoopRange(run, kind, bounds, stage)
+    carried = options.get("init_values")
+    return loop if carried is None else CarryingLoop(run, loop, carried)
 
 
-def range(*bounds: Any, **options: Any) -> LoopRange:
+def while_(*, init_values: Any) -> CarryingWhile:
+    """`for (x,) in pl.while_(init_values=(a,)): pl.cond(c); ...; y = pl.yield_(v)`: repeats while c holds."""
+    return CarryingWhile(require_run("pl.while_"), init_values)
+
+
+def cond(condition: Any) -> None:
+    """The condition of the enclosing pl.while_; its first statement."""
+    require_run("pl.cond").carrying[-1].check(condition)
+
+
+def yield_(*values: Any) -> Any:
+    """The values that the enclosing loop or arm carries on; after the loop the names keep them."""
+    run = require_run("pl.yield_")
+    result = values[0] if len(values) == 1 else values
+    if run.carrying:
+        run.carrying[-1].carried = values
+    return result
+
+
+def cluster(name_hint: str = "") -> Any:
+    """`with pl.cluster():` groups cube and vector launches; the launches inside are tasks of their own."""
+    require_run("pl.cluster")
+    return contextlib.nullcontext()
+
+
+def range(*bounds: Any, **options: Any) -> Any:
     """A sequential loop, with the bounds of Python's range."""
     return _loop("range", bounds, options)
 
 
-def pipeline(*bounds: Any, stage: Any = None, **options: Any) -> LoopRange:
+def pipeline(*bounds: Any, stage: Any = None, **options: Any) -> Any:
     """A loop whose iterations overlap on `stage` rotating buffers; same values as pl.range."""
     if not isinstance(stage, int) or stage < 1:
         raise KernelError(
@@ -92,12 +112,12 @@ def pipeline(*bounds: Any, stage: Any = None, **options: Any) -> LoopRange:
     return _loop("pipeline", bounds, options, stage)
 
 
-def unroll(*bounds: Any, **options: Any) -> LoopRange:
+def unroll(*bounds: Any, **options: Any) -> Any:
     """A loop that the compiler unrolls."""
     return _loop("unroll", bounds, options)
 
 
-def parallel(*bounds: Any, **options: Any) -> LoopRange:
+def parallel(*bounds: Any, **options: Any) -> Any:
     """An orchestration loop whose iterations are independent."""
     return _loop("parallel", bounds, options)
 

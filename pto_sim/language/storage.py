@@ -12,6 +12,7 @@ from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.tile_scalars import read_element, write_element
 from pto_sim.engine.windows import Window
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
@@ -45,17 +46,31 @@ def create_tensor(
 ) -> Any:
     """An unwritten GM buffer; inside a task, an on-chip scratch tile."""
     run = require_run("pl.create_tensor")
-    if layout is not None:
-        raise UnsupportedError("pl.create_tensor(layout=)", site=run.site(), hint="leave it out: ND")
+    if layout is not None and layout != "nd":
+        raise UnsupportedError(f"pl.create_tensor(layout={layout!r})", site=run.site(), hint="leave it out: ND")
     return run.memory.create(
         _extents(run, "pl.create_tensor", shape), _dtype(run, "pl.create_tensor", dtype), manual_dep, init_value
     )
 
 
-def create_tile(shape: Sequence[Any], dtype: DataType) -> Tile:
-    """An unwritten on-chip buffer."""
+def create_tile(
+    shape: Sequence[Any],
+    dtype: DataType,
+    target_memory: str = "vec",
+    transpose: Any = None,
+    *,
+    flat_layout: Any = None,
+) -> Tile:
+    """An unwritten on-chip buffer. target_memory and layouts change no value; lowering places it by its uses."""
     run = require_run("pl.create_tile")
-    return run.memory.create_tile(_extents(run, "pl.create_tile", shape), _dtype(run, "pl.create_tile", dtype))
+    tile = run.memory.create_tile(_extents(run, "pl.create_tile", shape), _dtype(run, "pl.create_tile", dtype))
+    tile.explicit = True
+    return tile
+
+
+def create_l1(shape: Sequence[Any], dtype: DataType, transpose: bool = False) -> Tile:
+    """An unwritten buffer in L1 (Mat)."""
+    return create_tile(shape, dtype, "mat")
 
 
 def full(shape: Sequence[Any], dtype: DataType, value: Any) -> Tile:
@@ -95,6 +110,8 @@ def _number(run: Run, value: Any) -> Any:
 def const(value: Any, dtype: DataType) -> Any:
     """A number of a given type."""
     run = require_run("pl.const")
+    if isinstance(value, LaneScalar):
+        return value
     return float(value) if _dtype(run, "pl.const", dtype).kind == "float" else int(value)
 
 
@@ -128,8 +145,6 @@ def slice(
     """A window: a view in orchestration and of a tile, a load of a tensor inside a task."""
     run = require_run("pl.slice")
     _value(run, "pl.slice", x)
-    if clamp or pad_value is not None:
-        raise UnsupportedError("pl.slice(clamp=, pad_value=)", site=run.site(), hint="narrow it with valid_shape=")
     sizes = _extents(run, "pl.slice", shape)
     dropped = tuple(drop_dims or ())
     window = Window(tuple(offset), sizes, dropped)
@@ -142,14 +157,36 @@ def slice(
             values=f"shape {list(sizes)}",
             hint="slice the axis to one element",
         )
-    if isinstance(x, Tile):
-        if valid_shape is not None:
-            raise UnsupportedError("valid_shape= on a tile's slice", site=run.site(), hint="narrow the load")
-        return run.memory.tile_window(x, window)
-    if run.core is None:
-        return run.memory.view(x, window)
     valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
-    return run.transfers.load(x, window.offsets, sizes, window.result_shape(), valid)
+    if clamp:
+        valid = _clamped(run, x.shape, window.offsets, valid or sizes)
+    if isinstance(x, Tile):
+        part = run.memory.tile_window(x, window)
+        part = part if valid is None or valid == sizes else run.memory.with_valid(part, _kept(valid, dropped))
+        return part if pad_value is None else fillpad(part, pad_value)
+    if run.core is None:
+        if valid is not None and valid != sizes:
+            raise UnsupportedError(
+                "a partly valid view in orchestration", site=run.site(), hint="slice with valid_shape= inside the task"
+            )
+        return run.memory.view(x, window)
+    tile = run.transfers.load(x, window.offsets, sizes, window.result_shape(), valid)
+    if dropped and tile.valid is not None:
+        tile.valid = _kept(tile.valid, dropped)
+    return tile if pad_value is None else fillpad(tile, pad_value)
+
+
+def _kept(valid: tuple[int, ...], dropped: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(extent for axis, extent in enumerate(valid) if axis not in dropped)
+
+
+def _clamped(run: Run, shape: tuple[int, ...], offsets: Sequence[Any], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The valid shape of a window that may leave its source: what is inside."""
+    starts = [int(offset.__index__()) for offset in offsets]
+    return tuple(
+        builtins.max(0, builtins.min(size, extent - start))
+        for size, extent, start in zip(sizes, shape, starts, strict=True)
+    )
 
 
 def _same_rank(run: Run, what: str, x: Any, sizes: Sequence[int], offsets: Sequence[Any]) -> None:
@@ -176,13 +213,32 @@ def _valid(run: Run, valid_shape: Sequence[Any], sizes: tuple[int, ...]) -> tupl
     return valid
 
 
-def load(t: Any, offsets: Sequence[Any], shapes: Sequence[Any], valid_shape: Sequence[Any] | None = None) -> Tile:
+def load(
+    t: Any,
+    offsets: Sequence[Any],
+    shapes: Sequence[Any],
+    valid_shape: Sequence[Any] | None = None,
+    target_memory: str = "vec",
+    clamp: bool = False,
+) -> Tile:
     """A window of a tensor as a tile; what lies outside its valid shape holds zeros."""
     run = require_run("pl.load")
+    if target_memory not in ("vec", "mat"):
+        raise KernelError(
+            "PTO206",
+            "a load from GM reaches UB (Vec) or L1 (Mat)",
+            site=run.site(),
+            values=f"target_memory {target_memory!r}",
+            hint="load to Mat and pl.move it on",
+        )
     sizes = _extents(run, "pl.load", shapes)
     _same_rank(run, "pl.load", t, sizes, offsets)
     valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
-    return run.transfers.load(t, tuple(offsets), sizes, sizes, valid)
+    if clamp:
+        valid = _clamped(run, t.shape, offsets, valid or sizes)
+    tile = run.transfers.load(t, tuple(offsets), sizes, sizes, valid)
+    tile.explicit = True
+    return tile
 
 
 def store(t: Tile, offsets: Sequence[Any], out: Tensor, shapes: Any = None, *, atomic: Any = None) -> Tensor:
@@ -191,73 +247,173 @@ def store(t: Tile, offsets: Sequence[Any], out: Tensor, shapes: Any = None, *, a
 
 
 def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -> Any:
-    """Write a tile into a tensor or a tile at `offset`; returns the destination."""
+    """Write a tile into a tensor or a tile at `offset`; returns the destination.
+
+    atomic=pl.AtomicType.Add adds into GM instead, block after block.
+    """
     run = require_run("pl.assemble")
-    if atomic is not None:
-        raise UnsupportedError("atomic=", site=run.site(), hint="give each block a part of its own and add them after")
+    add = atomic not in (None, "none")
     source = run.memory.materialize(src) if isinstance(src, Tensor) else src
     sizes = (1,) * (dst.ndim - source.ndim) + source.shape
     _same_rank(run, "pl.assemble", dst, sizes, tuple(offset))
     if isinstance(dst, Tile):
+        if add:
+            raise KernelError(
+                "PTO206", "atomic= adds into GM only", site=run.site(), values=f"destination {dst!r}", hint="use pl.add"
+            )
         run.memory.update_tile(dst, Window(tuple(offset), sizes, ()), source)
     else:
-        run.transfers.store(dst, tuple(offset), sizes, source)
+        run.transfers.store(dst, tuple(offset), sizes, source, atomic=add)
     return dst
 
 
-def read(src: Tensor, idx: Any) -> Any:
+def move(t: Tile, target_memory: str, blayout: Any = None, slayout: Any = None) -> Tile:
+    """A tile in another memory; the same values."""
+    run = require_run("pl.move")
+    moved = run.memory.reshape(t, t.shape) if t.valid is None else run.memory.with_valid(t, t.valid)
+    assert isinstance(moved, Tile)
+    return moved
+
+
+def gather_row(
+    dst: Tile,
+    src: Tensor,
+    dst_off: Sequence[Any],
+    src_off: Sequence[Any],
+    shapes: Sequence[Any],
+    transpose: bool = False,
+    *,
+    valid_shape: Any = None,
+) -> Tile:
+    """Copy a GM window into a window of a tile, in place; transpose exchanges its two axes on the way."""
+    run = require_run("pl.gather_row")
+    sizes = _extents(run, "pl.gather_row", shapes)
+    valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
+    part = run.transfers.load(src, tuple(src_off), sizes, sizes, valid)
+    part.valid = None
+    if transpose:
+        part = run.compute.apply("transpose", (part,), {"axis1": 0, "axis2": 1})
+    window = (1,) * (dst.ndim - part.ndim) + part.shape
+    run.memory.update_tile(dst, Window(tuple(dst_off), window, ()), part)
+    return dst
+
+
+def read(src: Any, idx: Any) -> Any:
     """One element as a scalar."""
     run = require_run("pl.read")
     offsets = tuple(idx) if isinstance(idx, (list, tuple)) else (idx,)
-    if not isinstance(src, Tensor):
-        raise UnsupportedError("pl.read of a tile", site=run.site(), hint="store it and read the tensor")
     _same_rank(run, "pl.read", src, src.shape, offsets)
+    if isinstance(src, Tile):
+        return read_element(src, offsets)
     return run.transfers.read(src, offsets)
 
 
-def write(dst: Tensor, idx: Any, s: Any) -> Tensor:
-    """Store one scalar; returns the tensor."""
+def write(dst: Any, idx: Any, s: Any) -> Any:
+    """Store one scalar; returns the tensor or tile."""
     run = require_run("pl.write")
     offsets = tuple(idx) if isinstance(idx, (list, tuple)) else (idx,)
-    if not isinstance(dst, Tensor):
-        raise UnsupportedError("pl.write to a tile", site=run.site(), hint="assemble a tile made by pl.full")
     _same_rank(run, "pl.write", dst, dst.shape, offsets)
-    run.transfers.write(dst, offsets, s)
+    if isinstance(dst, Tile):
+        write_element(dst, offsets, s)
+    else:
+        run.transfers.write(dst, offsets, s)
     return dst
 
 
 def set_validshape(x: Tile, rows: Any, cols: Any) -> Tile:
     """Declare which rows and columns of a tile are valid."""
     run = require_run("pl.set_validshape")
-    return run.memory.with_valid(x, _valid(run, (rows, cols), x.shape))
+    tile = run.memory.materialize(x) if isinstance(x, Tensor) else x
+    return run.memory.with_valid(tile, _valid(run, (rows, cols), tile.shape))
+
+
+_PADS = {"zero": 0.0, "max": float("inf"), "min": float("-inf")}
 
 
 def fillpad(x: Tile, pad_value: Any = 0) -> Tile:
-    """Fill what lies outside a tile's valid shape with a number, and make all of it valid."""
+    """Fill what lies outside a tile's valid shape, and make all of it valid. pad_value: pl.PadValue, 0, inf or -inf."""
     run = require_run("pl.fillpad")
-    if pad_value not in (0, float("inf"), float("-inf")):
+    value = _PADS.get(pad_value, pad_value) if isinstance(pad_value, str) else pad_value
+    if value not in (0, float("inf"), float("-inf")):
         raise KernelError(
             "PTO205",
             "fillpad fills with 0, inf or -inf",
             site=run.site(),
             values=f"got {pad_value!r}",
-            hint="use one of these",
+            hint="use pl.PadValue.zero, max or min",
         )
-    return run.memory.filled(x, pad_value)
+    return run.memory.filled(x, value)
 
 
-def min(a: Any, b: Any) -> Any:
-    """The smaller of two scalars."""
-    return _choose(a, b, a < b if not isinstance(b, LaneScalar) else b > a, builtins.min)
+def fillpad_inplace(x: Tile, pad_value: Any = 0) -> Tile:
+    """pl.fillpad into the tile itself."""
+    return fillpad(x, pad_value)
 
 
-def max(a: Any, b: Any) -> Any:
-    """The larger of two scalars."""
-    return _choose(a, b, a > b if not isinstance(b, LaneScalar) else b < a, builtins.max)
+def fillpad_expand(x: Tile, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
+    """A larger tile that holds x and is filled elsewhere."""
+    run = require_run("pl.fillpad_expand")
+    extents = _extents(run, "pl.fillpad_expand", shape)
+    if len(extents) != x.ndim or any(new < old for new, old in zip(extents, x.shape, strict=True)):
+        raise KernelError(
+            "PTO202", "pl.fillpad_expand makes a tile larger", site=run.site(),
+            values=f"{list(x.shape)} to {list(extents)}", hint="give a shape that is at least as large on every axis",
+        )  # fmt: skip
+    larger = run.memory.create_tile(extents, x.dtype)
+    run.memory.update_tile(larger, Window((0,) * x.ndim, x.shape, ()), run.memory.with_valid(x, x.shape))
+    larger.explicit = True
+    return fillpad(run.memory.with_valid(larger, x.valid or x.shape), pad_value)
 
 
-def _choose(a: Any, b: Any, first: Any, plain: Any) -> Any:
-    if not isinstance(first, LaneScalar):
-        return plain(a, b)
-    values = [x.resolve() if isinstance(x, LaneScalar) else x for x in (a, b)]
-    return LaneScalar(first.core, np.where(first.resolve(), *values), first.core.lanes)
+def expands(target: Any, scalar: Any) -> Tile:
+    """A tile of the target's shape and type that holds one number."""
+    return full(target.shape, target.dtype, scalar)
+
+
+def expand_clone(src: Any, target: Any) -> Tile:
+    """src repeated to the target's shape, along the axes where src has extent 1."""
+    run = require_run("pl.expand_clone")
+    row, column = src.shape[-1] == 1, src.shape[0] == 1
+    if not row and not column:
+        return run.compute.apply("cast", (src,), {"target": src.dtype.name, "mode": "none"})
+    return run.compute.apply("row_expand" if row else "col_expand", (target, src), {})
+
+
+def extract(src: Tile, row: Any, col: Any, shape: Sequence[Any], *, target_memory: str = "vec") -> Tile:
+    """A window of a tile at (row, col)."""
+    result = slice(src, shape, [row, col])
+    assert isinstance(result, Tile)
+    return result
+
+
+def transpose_view(t: Tile) -> Tile:
+    """The tile with its two axes exchanged."""
+    run = require_run("pl.transpose_view")
+    return run.compute.apply("transpose", (t,), {"axis1": t.ndim - 2, "axis2": t.ndim - 1})
+
+
+def reinterpret_view(x: Tile, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Tile:
+    """The bits of a tile read as another type; the last extent changes with the element's size."""
+    run = require_run("pl.reinterpret_view")
+    return run.memory.reinterpret(x, dtype, None if shape is None else _extents(run, "pl.reinterpret_view", shape))
+
+
+def static_print(*values: Any) -> None:
+    """Printed once while the kernel is prepared."""
+    print(*values)
+
+
+def static_assert(condition: Any, message: str = "") -> None:
+    """Raises KernelError (PTO206) if a constant condition is false."""
+    if not condition:
+        site = require_run("pl.static_assert").site()
+        raise KernelError("PTO206", f"static_assert failed: {message}", site=site, hint="see the asserted condition")
+
+
+def dump_tag(*tensors: Any) -> None:
+    """Marks tensors for the argument dump; no effect on values."""
+
+
+def no_dep(t: Any) -> Any:
+    """The same tensor, passed to a launch without automatic dependencies."""
+    return t

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pto_sim.language import operators, storage
+from pto_sim.language import cube, operators, selection, storage
 from pto_sim.language.names import unknown_name
 
 
@@ -13,8 +13,12 @@ def dim(x: Any, axis: int) -> int:
     return x.shape[axis]
 
 
+_MODULES = (operators, storage, cube, selection)
+create = storage.create_tensor
+
+
 def __getattr__(name: str) -> Any:
-    for module in (operators, storage):
+    for module in _MODULES:
         if not name.startswith("_") and name in vars(module):
             return vars(module)[name]
-    raise unknown_name(name, [*vars(operators), *vars(storage)], "pl.tensor")
+    raise unknown_name(name, [name for module in _MODULES for name in vars(module)], "pl.tensor")

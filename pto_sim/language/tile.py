@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from pto_sim.engine.run import require_run
-from pto_sim.language import operators, storage
+from pto_sim.engine.tile import Tile
+from pto_sim.language import cube, operators, selection, storage
 from pto_sim.language.names import unknown_name
+
+MaskPattern = selection.MaskPattern
+_MODULES = (operators, storage, cube, selection)
 
 
 def get_block_idx() -> Any:
@@ -19,8 +25,33 @@ def get_block_num() -> int:
     return require_run("pl.tile.get_block_num").task_core("pl.tile.get_block_num").blocks
 
 
+def get_subblock_idx() -> int:
+    """The vector core of the running block's pair, 0 or 1."""
+    return require_run("pl.tile.get_subblock_idx").task_core("pl.tile.get_subblock_idx").subblock
+
+
+def _tile_form(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def form(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if type(result) is Tile:
+            result.explicit = True
+        return result
+
+    return form
+
+
+_FORMS = {
+    name: _tile_form(value)
+    for module in _MODULES
+    for name, value in vars(module).items()
+    if callable(value) and not name.startswith("_") and not isinstance(value, type)
+}
+_FORMS["create"] = _FORMS["create_tile"]
+_FORMS["ci"] = _FORMS["arange"]
+
+
 def __getattr__(name: str) -> Any:
-    for module in (operators, storage):
-        if not name.startswith("_") and name in vars(module):
-            return vars(module)[name]
-    raise unknown_name(name, [*vars(operators), *vars(storage)], "pl.tile")
+    if name in _FORMS:
+        return _FORMS[name]
+    raise unknown_name(name, _FORMS, "pl.tile")

@@ -269,10 +269,16 @@ class StreamLowering:
             row_operand=row,
         )
 
+    def _scalar(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        """The scalar unit reads one element of a tile."""
+        reads = [self._source(index, value) for value in op.ins]
+        for core in self._cores(unit):
+            self.emitter.issue(Kind.SCALAR, core, (LOOP_ITERATION_CYCLES,), reads=reads, site=signature.site)
+
     def _nothing(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
         """A view has no instruction."""
 
     _ISSUE: ClassVar = {
         Role.LOOP: _loop, Role.LOAD: _load, Role.STORE: _store, Role.READ: _read, Role.WRITE: _write,
-        Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
+        Role.SCALAR: _scalar, Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
     }  # fmt: skip

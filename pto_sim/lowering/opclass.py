@@ -21,6 +21,7 @@ class Role(Enum):
     CUBE = "cube"
     VECTOR = "vector"
     LOOP = "loop"
+    SCALAR = "scalar"
 
 
 _ROLES = {
@@ -35,6 +36,7 @@ _ROLES = {
     "full": Role.VECTOR,
     "arange": Role.VECTOR,
     "fillpad": Role.VECTOR,
+    "tile.read": Role.SCALAR,
     "loop.begin": Role.LOOP,
     "loop.iter": Role.LOOP,
     "loop.end": Role.LOOP,

@@ -57,6 +57,8 @@ class StreamPool:
 
     def shape(self, record: TaskRecord) -> TaskShape:
         """Kind, pipe and lowered streams of one launch. Raises what `lower` raises."""
+        if record.form == "dummy":
+            return TaskShape("DUMMY", None, np.zeros(0, np.int32), (), {})
         streams, inverse = np.unique(np.asarray(record.block_streams), return_inverse=True)
         splits = [self._split(int(stream)) for stream in streams]
         units = 0

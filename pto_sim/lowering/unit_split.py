@@ -137,7 +137,9 @@ class _Splitter:
         live = [False] * len(self.ops)
         for index in range(len(self.ops) - 1, -1, -1):
             op, role = self.ops[index], self.roles[index]
-            if role in (Role.STORE, Role.WRITE, Role.READ, Role.LOOP) or (op.out >= 0 and self.root[op.out] in needed):
+            if role in (Role.STORE, Role.WRITE, Role.READ, Role.LOOP, Role.SCALAR) or (
+                op.out >= 0 and self.root[op.out] in needed
+            ):
                 live[index] = True
                 needed.update(self.root[value] for value in op.ins)
         return live
@@ -223,6 +225,8 @@ class _Splitter:
             return AIV if VEC in self.homes[self.root[op.ins[0]]] else AIC
         if role is Role.ASSEMBLE:
             return self._assemble_unit(index)
+        if role is Role.SCALAR:
+            return AIV
         return 0
 
     def _assemble_unit(self, index: int) -> int:

@@ -1,0 +1,69 @@
+"""`pl.array`: a small array of scalars on the scalar unit, or of task ids in orchestration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import KernelError
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+
+class Array:
+    """`count` scalars of one type. Numbers start at 0, task ids at None.
+
+    Inside a task that runs as a batch every block has an array of its own.
+    """
+
+    def __init__(self, run: Run, count: int, dtype: DataType) -> None:
+        self.run, self.dtype, self._values = run, dtype, [None if dtype.kind == "handle" else 0] * count
+        self._lanes: LaneSet | None = run.core.lanes if run.core is not None else None
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def _place(self, index: Any) -> int:
+        place = int(index.__index__())
+        if not 0 <= place < len(self._values):
+            raise KernelError(
+                "PTO203",
+                "an array index is out of range",
+                site=self.run.site(),
+                values=f"index {place} of {len(self._values)}",
+                hint="guard the index, or make the array larger",
+            )
+        return place
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._values[self._place(index)]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        place, core = self._place(index), self.run.core
+        if core is None or core.lanes is self._lanes or self.dtype.kind == "handle":
+            self._values[place] = value
+            return
+        positions = core.lanes.positions_in(self._lanes) if self._lanes is not None else None
+        if positions is None:
+            raise BlocksDisagreeError(
+                "PTO208",
+                "an array that was made on only some blocks is used on others",
+                site=self.run.site(),
+                hint="create the array before the `if`",
+            )
+        self._values[place] = self._merged(self._values[place], value, positions)
+
+    def _merged(self, old: Any, new: Any, positions: np.ndarray) -> LaneScalar:
+        assert self._lanes is not None and self.run.core is not None
+        before = old.base + old.add if isinstance(old, LaneScalar) else np.asarray(old)
+        fresh = new.resolve() if isinstance(new, LaneScalar) else np.asarray(new)
+        values = np.array(np.broadcast_to(before, len(self._lanes)), np.result_type(before, fresh))
+        values[positions] = fresh
+        return LaneScalar(self.run.core, values, self._lanes)

@@ -1,0 +1,101 @@
+"""Products with an accumulator, a bias or a single row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pto_sim.engine.run import require_run
+from pto_sim.engine.tile import Tile
+from pto_sim.program.errors import KernelError, UnsupportedError
+
+__all__ = [
+    "batch_matmul", "batch_matmul_acc", "gemv", "gemv_acc", "gemv_bias", "matmul_acc", "matmul_bias", "matmul_mx",
+    "matmul_mx_acc", "matmul_mx_bias",
+]  # fmt: skip
+
+
+def matmul_acc(acc: Tile, a: Any, b: Any, a_trans: bool = False, b_trans: bool = False, init_cond: Any = None) -> Tile:
+    """acc + a @ b, in place: the accumulator's old name is dead afterwards. init_cond true: a @ b alone."""
+    run = require_run("pl.matmul_acc")
+    attrs = {"a_trans": bool(a_trans), "b_trans": bool(b_trans)}
+    if init_cond is not None and bool(init_cond):
+        if acc.ndim != 2:
+            raise KernelError(
+                "PTO202",
+                "pl.matmul_acc(init_cond=) takes matrices",
+                site=run.site(),
+                values=f"accumulator {acc!r}",
+                hint="loop over the batch",
+            )
+        return run.compute.apply("matmul", (a, b), attrs)
+    return run.compute.apply("matmul_acc", (acc, a, b), attrs)
+
+
+def matmul_bias(a: Any, b: Any, bias: Any) -> Tile:
+    """a @ b, then one addition of a row [1, N] in the accumulator's type."""
+    run = require_run("pl.matmul_bias")
+    product = run.compute.apply("matmul", (a, b), {"a_trans": False, "b_trans": False})
+    if not isinstance(bias, Tile) or bias.shape != (1, product.shape[1]):
+        raise KernelError(
+            "PTO202",
+            "pl.matmul_bias needs a bias of one row",
+            site=run.site(),
+            values=f"product {product!r}, bias {bias!r}",
+            hint=f"give it the shape [1, {product.shape[1]}]",
+        )
+    return run.compute.apply("bias_add", (product, bias), {})
+
+
+def _one_row(what: str, a: Any) -> None:
+    run = require_run(what)
+    rows = (a.valid or a.shape)[0] if isinstance(a, Tile) else a.shape[0]
+    if rows != 1:
+        raise KernelError(
+            "PTO202", f"{what} takes a left operand of one row", site=run.site(), values=f"got {a!r}", hint="use matmul"
+        )
+
+
+def gemv(a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
+    """a @ b for one row a [1, K]."""
+    _one_row("pl.gemv", a)
+    return require_run("pl.gemv").compute.apply("matmul", (a, b), {"a_trans": False, "b_trans": False})
+
+
+def gemv_acc(acc: Tile, a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
+    """acc + a @ b for one row a [1, K]."""
+    _one_row("pl.gemv_acc", a)
+    return matmul_acc(acc, a, b)
+
+
+def gemv_bias(a: Any, b: Any, bias: Any) -> Tile:
+    """a @ b + bias for one row a [1, K]."""
+    _one_row("pl.gemv_bias", a)
+    return matmul_bias(a, b, bias)
+
+
+def batch_matmul(a: Any, b: Any) -> Tile:
+    """a @ b for every pair of matrices of the leading axes."""
+    return require_run("pl.batch_matmul").compute.apply("matmul", (a, b), {"a_trans": False, "b_trans": False})
+
+
+def batch_matmul_acc(acc: Tile, a: Any, b: Any) -> Tile:
+    """acc + a @ b for every pair of matrices of the leading axes."""
+    return matmul_acc(acc, a, b)
+
+
+def _only_a5(name: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(
+            f"pl.{name} on a2a3 (it exists on A5 only)",
+            site=require_run(f"pl.{name}").site(),
+            hint="use pl.matmul on FP16, BF16, FP32 or INT8",
+        )
+
+    refuse.__name__ = name
+    refuse.__doc__ = "A5 only: a product with block scales."
+    return refuse
+
+
+matmul_mx = _only_a5("matmul_mx")
+matmul_mx_acc = _only_a5("matmul_mx_acc")
+matmul_mx_bias = _only_a5("matmul_mx_bias")

@@ -1,0 +1,249 @@
+"""Comparisons, selection, sorting, gathers and scatters: operators with keywords or several forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pto_sim.engine.run import Run, require_run
+from pto_sim.engine.storage import Tensor
+from pto_sim.engine.tile import Tile
+from pto_sim.numerics.comparisons import MODES
+from pto_sim.numerics.patterns import PATTERNS
+from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import KernelError, UnsupportedError
+
+__all__ = [
+    "MaskPattern", "cmp", "cmps", "gather", "gather_mask", "gatherb", "mrgsort", "part_add", "part_max", "part_min",
+    "part_mul", "random", "scatter", "scatter_mask", "sel", "sels", "sort32", "tri",
+]  # fmt: skip
+
+
+class MaskPattern:
+    """Which columns a masked gather or scatter takes; the digits read from the right."""
+
+    P0101 = 1
+    P1010 = 2
+    P0001 = 3
+    P0010 = 4
+    P0100 = 5
+    P1000 = 6
+    P1111 = 7
+
+
+def _wrong(run: Run, rule: str, values: str, hint: str) -> KernelError:
+    return KernelError("PTO206", rule, site=run.site(), values=values, hint=hint)
+
+
+def _tile(run: Run, x: Any) -> Tile:
+    return run.memory.materialize(x) if isinstance(x, Tensor) else x
+
+
+def cmp(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
+    """a ? b: 0 eq, 1 ne, 2 lt, 3 le, 4 gt, 5 ge. Of tiles a packed mask, of tensors 0 and 1 in a's type."""
+    run = require_run("pl.cmp")
+    number = MODES.index(cmp_type) if cmp_type in MODES else cmp_type
+    if not isinstance(number, int) or not 0 <= number < len(MODES):
+        raise _wrong(run, "pl.cmp has no such cmp_type", f"got {cmp_type!r}", "0 eq, 1 ne, 2 lt, 3 le, 4 gt, 5 ge")
+    left = _tile(run, a)
+    if not isinstance(left, Tile):
+        raise _wrong(run, "pl.cmp compares a tile", f"got {a!r}", "compare scalars with Python operators")
+    return run.compute.apply("cmp", (left, b), {"cmp_type": number, "packed_mask": left.explicit})
+
+
+def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
+    """A tile compared with a number: a packed mask."""
+    return cmp(a, b, cmp_type)
+
+
+def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
+    """a where the packed mask's bit is set, else b."""
+    run = require_run("pl.sel")
+    mask.valid = None
+    return run.compute.apply("sel", (mask, a, b), {})
+
+
+def sels(mask: Tile, src: Any, tmp: Any, scalar: Any = None) -> Tile:
+    """src where the packed mask's bit is set, else a number."""
+    run = require_run("pl.sels")
+    mask.valid = None
+    return run.compute.apply("sels", (mask, src, tmp if scalar is None else scalar), {})
+
+
+def sort32(x: Any, idx: Any) -> Tile:
+    """Each block of 32 columns in descending order, as records of value and index."""
+    run = require_run("pl.sort32")
+    x = _tile(run, x)
+    return run.compute.apply("sort32", (x, idx), {"width": 8 // x.dtype.nbytes})
+
+
+def mrgsort(*parts: Any, block_len: Any = None, exhausted: bool = False, tmp: Any = None) -> Tile:
+    """Sorted runs of block_len elements of one row merged by fours, or two to four sorted rows merged into one."""
+    run = require_run("pl.mrgsort")
+    if block_len is not None:
+        if len(parts) != 1:
+            raise _wrong(
+                run, "pl.mrgsort(block_len=) takes one tile", f"got {len(parts)}", "pl.mrgsort(x, block_len=n)"
+            )
+        return run.compute.apply("mrgsort", (parts[0],), {"block_len": int(block_len)})
+    lists = list(parts)
+    if len(lists) > 2 and isinstance(lists[-1], Tile) and lists[-1].explicit and _is_scratch(lists):
+        lists.pop()
+    if not 2 <= len(lists) <= 4:
+        raise _wrong(run, "pl.mrgsort merges two to four lists", f"got {len(lists)}", "or give block_len=")
+    return run.compute.apply("mrgsort_lists", tuple(lists), {"exhausted": bool(exhausted)})
+
+
+def _is_scratch(lists: list[Any]) -> bool:
+    """The last tile is the scratch of the tile form: as wide as the lists before it together."""
+    return lists[-1].shape[-1] >= sum(part.shape[-1] for part in lists[:-1])
+
+
+def gather(
+    x: Any,
+    dim: Any = -1,
+    index: Any = None,
+    *,
+    mask_pattern: Any = None,
+    output_dtype: DataType | None = None,
+    **other: Any,
+) -> Tile:
+    """out[b, k] = x[b, index[b, k]]; with mask_pattern= the columns of a pattern; gather(x, idx, tmp) of a tile is flat."""
+    run = require_run("pl.gather")
+    x = _tile(run, x)
+    if other:
+        raise UnsupportedError(
+            f"pl.gather({', '.join(sorted(other))}=)", site=run.site(), hint="compare and sort, then gather by index"
+        )
+    if mask_pattern is not None:
+        return gather_mask(x, mask_pattern, output_dtype=output_dtype)
+    if isinstance(dim, (Tile, Tensor)):
+        return run.compute.apply("gather_flat", (x, dim), {})
+    if index is None or dim not in (-1, x.ndim - 1):
+        raise _wrong(run, "pl.gather needs index= along the last axis", f"dim {dim}", "pl.gather(x, dim=-1, index=i)")
+    if x.ndim == 2:
+        return run.compute.apply("gather", (x, index), {})
+    index = _tile(run, index)
+    rows = 1
+    for extent in x.shape[:-1]:
+        rows *= extent
+    flat = run.memory.reshape(x, (rows, x.shape[-1]))
+    picked = run.compute.apply("gather", (flat, run.memory.reshape(index, (rows, index.shape[-1]))), {})
+    result = run.memory.reshape(picked, index.shape)
+    assert isinstance(result, Tile)
+    return result
+
+
+def gather_mask(src: Any, mask_pattern: Any, *, output_dtype: DataType | None = None) -> Tile:
+    """The columns of a pattern, side by side; output_dtype reads their bits as another type of the same width."""
+    run = require_run("pl.gather_mask")
+    src = _tile(run, src)
+    if mask_pattern not in PATTERNS:
+        raise _wrong(
+            run, "there is no such mask pattern", f"got {mask_pattern!r}", "use pl.tile.MaskPattern.P0101, ..."
+        )
+    dtype = output_dtype or src.dtype
+    if dtype.nbytes != src.dtype.nbytes:
+        raise _wrong(
+            run, "output_dtype must be as wide as the tile's type", f"{src.dtype.name} to {dtype.name}", "cast it after"
+        )
+    return run.compute.apply("gather_mask", (src,), {"pattern": int(mask_pattern), "dtype": dtype.name})
+
+
+def gatherb(src: Any, offsets: Any, *, output_dtype: DataType | None = None) -> Tile:
+    """Blocks of 32 bytes of `src` by byte offset."""
+    run = require_run("pl.gatherb")
+    src, offsets = _tile(run, src), _tile(run, offsets)
+    columns = offsets.shape[-1] * 32 // src.dtype.nbytes
+    return run.compute.apply("gatherb", (src, offsets), {"columns": columns})
+
+
+def scatter(
+    x: Any, dim: Any = None, index: Any = None, src: Any = None, *, mask_pattern: Any = None, dst: Any = None
+) -> Tile:
+    """x with out[b, index[b, k]] = src[b, k]; of tiles scatter(dst, src, flat_index); by pattern x spread over dst."""
+    run = require_run("pl.scatter")
+    x = _tile(run, x)
+    if mask_pattern is not None:
+        return scatter_mask(x, mask_pattern=mask_pattern, dst=dst)
+    if isinstance(dim, (Tile, Tensor)):
+        return run.compute.apply("scatter_flat", (x, dim, index), {})
+    if dim not in (-1, x.ndim - 1) or index is None or src is None:
+        raise _wrong(run, "pl.scatter goes along the last axis", f"dim {dim}", "pl.scatter(x, dim=-1, index=i, src=s)")
+    index, rows = _tile(run, index), x.shape[0]
+    starts = run.compute.apply("arange", (), {"start": 0, "shape": (1, rows), "dtype": "INT32", "descending": False})
+    column = run.compute.apply("mul", (run.memory.reshape(starts, (rows, 1)), x.shape[-1]), {})
+    flat = (
+        index
+        if index.dtype.name == "INT32"
+        else run.compute.apply("cast", (index,), {"target": "INT32", "mode": "rint"})
+    )
+    return run.compute.apply("scatter_flat", (x, src, run.compute.apply("add", (flat, column), {})), {})
+
+
+def scatter_mask(x: Any, mask_pattern: Any, dst: Any) -> Tile:
+    """x spread over the columns of a pattern; the others are 0."""
+    run = require_run("pl.scatter_mask")
+    if mask_pattern not in PATTERNS:
+        raise _wrong(
+            run, "there is no such mask pattern", f"got {mask_pattern!r}", "use pl.tile.MaskPattern.P0101, ..."
+        )
+    return run.compute.apply("scatter_mask", (dst, x), {"pattern": int(mask_pattern)})
+
+
+def _part(name: str, a: Any, b: Any) -> Tile:
+    run = require_run(f"pl.{name}")
+    a, b = _tile(run, a), _tile(run, b)
+    valids = [tuple(x.valid or x.shape) for x in (a, b)]
+    whole = [run.memory.with_valid(x, x.shape) for x in (a, b)]
+    result = run.compute.apply(name, tuple(whole), {"a_valid": valids[0], "b_valid": valids[1]})
+    valid = tuple(max(pair) for pair in zip(*valids, strict=True))
+    return run.memory.with_valid(result, valid) if valid != result.shape else result
+
+
+def part_add(a: Any, b: Any) -> Tile:
+    """a + b where both are valid, the valid one elsewhere."""
+    return _part("part_add", a, b)
+
+
+def part_mul(a: Any, b: Any) -> Tile:
+    """a * b where both are valid, the valid one elsewhere."""
+    return _part("part_mul", a, b)
+
+
+def part_max(a: Any, b: Any) -> Tile:
+    """The larger where both are valid, the valid one elsewhere."""
+    return _part("part_max", a, b)
+
+
+def part_min(a: Any, b: Any) -> Tile:
+    """The smaller where both are valid, the valid one elsewhere."""
+    return _part("part_min", a, b)
+
+
+def random(
+    k0: Any, k1: Any, c0: Any, c1: Any, c2: Any, c3: Any, shape: Any, valid_shape: Any = None,
+    dtype: DataType | None = None, rounds: int = 10,
+) -> Tile:  # fmt: skip
+    """Philox4x32 words from a key of two and a counter of four 32-bit numbers."""
+    run = require_run("pl.random")
+    if valid_shape is not None:
+        raise UnsupportedError("pl.random(valid_shape=)", site=run.site(), hint="narrow it with pl.set_validshape")
+    if rounds not in (7, 10):
+        raise _wrong(run, "pl.random has 7 or 10 rounds", f"got {rounds}", "rounds=10")
+    words = [int(word) & 0xFFFFFFFF for word in (k0, k1, c0, c1, c2, c3)]
+    attrs = {
+        "key": tuple(words[:2]), "counter": tuple(words[2:]), "shape": tuple(int(n) for n in shape),
+        "dtype": dtype.name if dtype else "UINT32", "rounds": rounds,
+    }  # fmt: skip
+    return run.compute.apply("random", (), attrs)
+
+
+def tri(diagonal: Any, shape: Any, valid_shape: Any = None, dtype: DataType | None = None, upper: bool = False) -> Tile:
+    """1 on and below a diagonal (on and above if upper), else 0."""
+    run = require_run("pl.tri")
+    attrs = {
+        "diagonal": int(diagonal), "shape": tuple(int(n) for n in shape), "dtype": dtype.name if dtype else "INT32",
+        "upper": bool(upper),
+    }  # fmt: skip
+    tile = run.compute.apply("tri", (), attrs)
+    return tile if valid_shape is None else run.memory.with_valid(tile, tuple(int(n) for n in valid_shape))
