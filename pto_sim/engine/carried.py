@@ -23,8 +23,10 @@ class CarryingLoop:
         for value in self.loop:
             before = self.carried
             run.carrying.append(self)
-            yield value, before
-            run.carrying.pop()
+            try:
+                yield value, before
+            finally:
+                run.carrying.pop()
             if len(self.carried) != len(before):
                 raise KernelError(
                     "PTO206",
@@ -53,8 +55,10 @@ class CarryingWhile:
         while True:
             self.goes_on = False
             run.carrying.append(self)
-            yield self.carried
-            run.carrying.pop()
+            try:
+                yield self.carried
+            finally:
+                run.carrying.pop()
             if not self.goes_on:
                 return
 

@@ -9,10 +9,11 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import FILL_BYTE, Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.valid_boxes import reshaped_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
-from pto_sim.program.model import OpSignature, TensorInfo, ValueType
+from pto_sim.program.model import Access, OpSignature, TaskArg, TensorInfo, ValueType
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -61,6 +62,8 @@ class Memory:
 
     def _check_window_shape(self, window: Window, value: Tile) -> None:
         shape = window.result_shape()
+        if value.valid is not None and _squeezed(shape) == _squeezed(value.valid):
+            return
         if shape != value.shape and _squeezed(shape) != _squeezed(value.shape):
             raise KernelError(
                 "PTO202",
@@ -83,6 +86,35 @@ class Memory:
     def materialize(self, tensor: Tensor) -> Tile:
         """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
         return self.run.transfers.load(tensor, (0,) * tensor.ndim, tensor.shape, tensor.shape)
+
+    def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
+        """Copy a tensor into a window of another, in orchestration.
+
+        The compiler lets the tasks that write `value` write the window instead, so the copy counts as done by the
+        last of them (pypto: docs/en/dev/passes, OptimizeOrchTensors).
+        """
+        run = self.run
+        sizes = (1,) * (target.ndim - value.ndim) + value.shape
+        window = self.view(target, Window(tuple(int(o.__index__()) for o in offsets), sizes, ()))
+        value.check_alive()
+        if value.dtype is not target.dtype:
+            raise KernelError(
+                "PTO202",
+                "assembling into a tensor needs the same element type",
+                site=run.site(),
+                values=f"{target!r}, {value!r}",
+                hint="cast it in the task that makes it",
+            )
+        target.storage.own()
+        window.array()[...] = value.array().reshape(sizes)
+        site, index = run.here(), value.storage.tensor
+        for record in reversed(run.recorder.tasks):
+            if any(access.write and access.tensor == index for access in record.accesses):
+                where, blocks = np.array([window.offset], np.int64), np.zeros(1, np.int32)
+                number = target.storage.tensor
+                record.accesses.append(Access(number, True, site, blocks, where, sizes, window.strides))
+                record.args.append(TaskArg(number, False, True, window.offset, window.shape, window.strides))
+                return
 
     # -- windows of tiles ---------------------------------------------------------------------------
 
@@ -187,10 +219,22 @@ class Memory:
             )
         if isinstance(value, Tile):
             core = run.task_core("a reshape of a tile")
+            valid = None
             if value.valid is not None:
-                raise UnsupportedError("pl.reshape of a partly valid tile", site=run.site(), hint="pl.fillpad it first")
+                valid = reshaped_box(value.shape, value.valid, shape)
+                if valid is None:
+                    raise KernelError(
+                        "PTO202",
+                        "the valid part of a tile must stay a box at the origin when it is reshaped",
+                        site=run.site(),
+                        values=f"{list(value.shape)} valid {list(value.valid)} to {list(shape)}",
+                        hint="pl.fillpad it first",
+                    )
             data = value.resolve()
-            return self._record_view("reshape", core, value, data.reshape(data.shape[0], *shape), shape)
+            view = self._record_view("reshape", core, value, data.reshape(data.shape[0], *shape), shape)
+            view.valid = valid if valid != shape else None
+            assert isinstance(view, Tile)
+            return view
         value.check_alive()
         if value.strides != row_major(value.shape):
             raise KernelError(

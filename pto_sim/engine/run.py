@@ -205,7 +205,8 @@ class Run:
         """One iteration or arm in orchestration; with automatic scopes, a scope of its own."""
         site = self.here()
         self.recorder.event("body_begin", kind, site)
-        scoped = self.auto_scope
+        # Inside a manual scope the compiler places no scopes of its own.
+        scoped = self.auto_scope and not self.scopes.manual
         if scoped:
             self.scopes.open("auto", site, user=False)
         try:

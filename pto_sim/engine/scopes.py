@@ -32,6 +32,11 @@ class ScopeStack:
         """Depth of the innermost open scope; 0 is the root."""
         return len(self._frames) - 1
 
+    @property
+    def manual(self) -> bool:
+        """Whether the innermost scope is manual."""
+        return self._frames[-1].mode == "manual"
+
     def own(self, storage: Storage) -> None:
         """The innermost scope that frees memory owns `storage`. A manual scope is transparent for tensors."""
         for frame in reversed(self._frames):

@@ -7,6 +7,7 @@ src/ir/op/tile_ops/matmul.cpp: the right operand must hold every K that the left
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,29 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         if box != full[0] and not (tile.shape[-1] == 1 and box[:-1] == full[0][:-1]):
             raise _differ(run, row.name, full)
     return full
+
+
+def reshaped_box(shape: Box, valid: Box, new: Box) -> Box | None:
+    """The valid box after a reshape, or None if the valid elements are no longer a box at the origin."""
+    kept = [(extent, part) for extent, part in zip(shape, valid, strict=True) if extent != 1]
+    if tuple(extent for extent, _ in kept) == tuple(extent for extent in new if extent != 1):
+        parts = iter(part for _, part in kept)
+        return tuple(1 if extent == 1 else next(parts) for extent in new)
+    # A run of elements from the first on: full rows after the first axis that is cut.
+    cut = next((axis for axis, (extent, part) in enumerate(kept) if part != extent), len(kept))
+    if any(part != extent for extent, part in kept[cut + 1 :]) or any(part != 1 for _, part in kept[:cut]):
+        return None
+    count = math.prod(valid)
+    box: list[int] = []
+    for axis in range(len(new)):
+        inner = math.prod(new[axis + 1 :])
+        if count % inner and count > inner:
+            return None
+        part = max(1, count // inner)
+        box.append(part)
+        if part > 1:
+            count = inner
+    return tuple(box)
 
 
 def _product(run: Run, name: str, tiles: Sequence[Tile], full: list[Box], attrs: Mapping[str, Any]) -> list[Box]:

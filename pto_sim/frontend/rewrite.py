@@ -153,8 +153,33 @@ class _Rewriter:
 
     # -- for ------------------------------------------------------------------------------------------
 
+    def _carrying(self, node: ast.For) -> list[ast.stmt]:
+        """A loop with init_values: it is kept by name, and pl.yield_'s target is read from it afterwards."""
+        loop = self._fresh("carried")
+        start = _at(node, ast.Assign([_store(loop)], node.iter))
+        node.iter = _at(node.iter, _load(loop))
+        last = node.body[-1]
+        target = last.targets[0] if isinstance(last, ast.Assign) and called_attribute(last.value) == "yield_" else None
+        outer_following, outer_bound = self._following, set(self._bound)
+        self._bound = self._bound | bound_names([node.target])
+        body = self.block(node.body)
+        if called_attribute(start.value) == "while_":
+            stop = ast.UnaryOp(ast.Not(), ast.Attribute(_load(loop), "goes_on", ast.Load()))
+            body.insert(1, _at(node.body[0], ast.If(stop, [ast.Break()], [])))
+        node.body = body
+        self._following, self._bound = outer_following, outer_bound
+        if target is None:
+            return [start, node]
+        several = isinstance(target, ast.Tuple)
+        values: ast.expr = ast.Attribute(_load(loop), "carried", ast.Load())
+        if not several:
+            values = ast.Subscript(values, ast.Constant(0), ast.Load())
+        return [start, node, _at(node, ast.Assign([copy.deepcopy(target)], values))]
+
     def _for(self, node: ast.For) -> list[ast.stmt]:
         node.iter = self._expression(node.iter)
+        if isinstance(node.iter, ast.Call) and any(k.arg == "init_values" for k in node.iter.keywords):
+            return self._carrying(node)
         targets = bound_names([node.target])
         again = copy.deepcopy(node.body)
         later = exposed_names(self._following)

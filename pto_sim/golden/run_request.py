@@ -125,12 +125,6 @@ def _check_simulated(runtime: Mapping[str, Any]) -> None:
         raise InputError(
             "PTO018", f"runtime_cfg: there is no log_level {level!r}", hint=f"use one of {', '.join(LOG_LEVELS)}"
         )
-    for key, (artifact, _) in _ARTIFACTS.items():
-        if runtime.get(key) and key not in _SIMULATED:
-            raise UnsupportedError(
-                f"{key} (the file {artifact})",
-                hint="leave the flag out; trace.json and report.html in the run directory show tasks, time and heap",
-            )
     if os.environ.get("PYPTO_BENCH", "").strip() not in ("", "0", "false", "False"):
         raise UnsupportedError("PYPTO_BENCH (timing a kernel on a device)", hint="unset PYPTO_BENCH")
 
@@ -147,7 +141,11 @@ def _check_compile_cfg(compile_cfg: Mapping[str, Any]) -> None:
 
 
 def _notes(runtime: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = [
+        f"{key}: {artifact} is not written; trace.json and report.html in the run directory show tasks, time and heap"
+        for key, (artifact, _) in _ARTIFACTS.items()
+        if runtime.get(key) and key not in _SIMULATED
+    ]
     if runtime.get("device_id"):
         notes.append(f"device_id={runtime['device_id']}: the simulator has one device; the number has no effect")
     if runtime.get("log_level"):

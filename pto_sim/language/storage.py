@@ -253,6 +253,9 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
     """
     run = require_run("pl.assemble")
     add = atomic not in (None, "none")
+    if run.core is None and isinstance(src, Tensor) and isinstance(dst, Tensor) and not add:
+        run.memory.place(dst, src, tuple(offset))
+        return dst
     source = run.memory.materialize(src) if isinstance(src, Tensor) else src
     sizes = (1,) * (dst.ndim - source.ndim) + source.shape
     _same_rank(run, "pl.assemble", dst, sizes, tuple(offset))
@@ -288,9 +291,9 @@ def gather_row(
     """Copy a GM window into a window of a tile, in place; transpose exchanges its two axes on the way."""
     run = require_run("pl.gather_row")
     sizes = _extents(run, "pl.gather_row", shapes)
-    valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
-    part = run.transfers.load(src, tuple(src_off), sizes, sizes, valid)
-    part.valid = None
+    if valid_shape is not None:
+        sizes = _valid(run, valid_shape, sizes)  # only the valid part is read and written
+    part = run.transfers.load(src, tuple(src_off), sizes, sizes, None)
     if transpose:
         part = run.compute.apply("transpose", (part,), {"axis1": 0, "axis2": 1})
     window = (1,) * (dst.ndim - part.ndim) + part.shape

@@ -149,6 +149,6 @@ def test_an_accumulator_from_elsewhere_is_unsupported(gm):
 
 def test_an_unknown_op_is_named(gm):
     block = gm.block()
-    block.store(block.like("sort32", block.load(2, (64, 64)), line=77), 2)
-    with pytest.raises(UnsupportedError, match=r"kernel\.py:77.*sort32"):
+    block.store(block.like("unheard_of", block.load(2, (64, 64)), line=77), 2)
+    with pytest.raises(UnsupportedError, match=r"kernel\.py:77.*unheard_of"):
         placed(gm, block)
