@@ -245,7 +245,8 @@ class SimBackend:
         from pto_sim.engine import run_kernel
         from pto_sim.lowering import lower
 
-        program = run_kernel(cast("EntryKernel", kernel), args, options, ()).program
+        entry = cast("EntryKernel", getattr(kernel, "entry", kernel))
+        program = run_kernel(entry, args, options, ()).program
         if (session := current_session()) is not None:
             session.record_compiled(program.name)
         return lower(program, pipe_slots=options.pipe_slots)
@@ -268,7 +269,8 @@ class SimBackend:
         if progress is not None:
             observers.append(_TaskProgress(run.kernel, progress))
         with _stage(run, "run", progress):
-            engine_run = run_kernel(cast("EntryKernel", kernel), args, options, observers)
+            entry = cast("EntryKernel", getattr(kernel, "entry", kernel))
+            engine_run = run_kernel(entry, args, options, observers)
         run.outputs, run.written, run.program = engine_run.outputs, engine_run.written, engine_run.program
         run.findings = [finding for check in checks for finding in check.findings()]
         _model(run, options, spec, sizes, progress)

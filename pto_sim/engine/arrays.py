@@ -21,7 +21,8 @@ class Array:
     """
 
     def __init__(self, run: Run, count: int, dtype: DataType) -> None:
-        self.run, self.dtype, self._values = run, dtype, [None if dtype.kind == "handle" else 0] * count
+        self.run, self.dtype = run, dtype
+        self._values: list[Any] = [None if dtype.kind == "handle" else 0] * count
         self._lanes: LaneSet | None = run.core.lanes if run.core is not None else None
 
     def __len__(self) -> int:

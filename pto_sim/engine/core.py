@@ -26,13 +26,14 @@ class CoreState:
     lanes: the blocks that are active now. block: their numbers, an int if there is one block.
     """
 
-    __slots__ = ("block", "blocks", "lanes", "recorder", "run", "subblock")
+    __slots__ = ("block", "blocks", "lanes", "recorder", "run", "split", "subblock")
 
     def __init__(self, run: Run, ids: np.ndarray, blocks: int) -> None:
         self.run = run
         self.lanes = LaneSet(ids)
         self.blocks = blocks
         self.subblock = 0
+        self.split: Any = None
         self.recorder = BlockRecorder(self.lanes)
         self.block: Any = int(ids[0]) if len(ids) == 1 else LaneScalar(self, ids.astype(np.int64), self.lanes)
 

@@ -284,10 +284,10 @@ def run_kernel(
         except BlocksDisagreeError:
             # Blocks of one batch went apart where a batch cannot. What follows from the kernel function that
             # launched them runs block by block, and nothing of the first attempt is kept.
-            launcher = run.task.launcher if run.task is not None else ""
-            if not launcher or launcher in serial or not run.task.batched:
+            task = run.task
+            if task is None or task.launcher in serial or not task.batched:
                 raise
-            serial |= {launcher}
+            serial |= {task.launcher}
             for observer in observers:
                 observer.on_restart()
 

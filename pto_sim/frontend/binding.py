@@ -24,6 +24,11 @@ class Parameter:
     type: TensorType | ScalarType | None
 
     @property
+    def is_written(self) -> bool:
+        """Whether it is an output or in place."""
+        return isinstance(self.type, TensorType) and self.type.direction != "in"
+
+    @property
     def is_output(self) -> bool:
         """Whether it is a pure output."""
         return isinstance(self.type, TensorType) and self.type.direction == "out"

@@ -61,7 +61,7 @@ class KernelFunction:
                 return False
             if isinstance(node, ast.keyword) and node.arg == "init_values":
                 return False
-            if isinstance(node, ast.Attribute) and node.attr in ("cond", "split_aiv", "get_subblock_idx"):
+            if isinstance(node, ast.Attribute) and node.attr == "cond":
                 return False
         return all(kernel.lockstep for kernel in self._callees())
 
@@ -193,6 +193,20 @@ class JitKernel(KernelFunction):
             return None
         values = tuple(outputs[p.name] for p in self.parameters if p.is_output)
         return values[0] if len(values) == 1 else values
+
+    def compile(self, *args: Any, config: Any = None) -> JitKernel:
+        """The kernel itself: there is no code to generate, and calling it runs it."""
+        return self
+
+    @property
+    def param_names(self) -> list[str]:
+        """Names of the parameters, in order."""
+        return [parameter.name for parameter in self.parameters]
+
+    @property
+    def output_indices(self) -> list[int]:
+        """Positions of the parameters that are written."""
+        return [place for place, parameter in enumerate(self.parameters) if parameter.is_written]
 
     def _complete(self, args: Sequence[Any]) -> tuple[list[Any], bool]:
         """All arguments, with buffers for outputs that the caller left out; and whether it gave them itself."""

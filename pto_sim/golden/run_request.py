@@ -26,7 +26,7 @@ _ARTIFACTS: dict[str, tuple[str, tuple[int, ...]]] = {
     "enable_dep_gen": ("deps.json", (0, 1)),
     "enable_scope_stats": ("scope_stats.jsonl", (0, 1)),
 }
-_SIMULATED = ("enable_scope_stats",)
+_ACCEPTED = ("enable_scope_stats", "enable_dep_gen")
 _RENAMED = {"enable_l2_swimlane": "enable_chip_swimlane"}
 _RUNTIME_KEYS = ("platform", "device_id", "log_level", "seed", *_ARTIFACTS, *_RENAMED)
 # Keys of compile_cfg and their values that ask for nothing; any other value asks for generated code.
@@ -125,6 +125,12 @@ def _check_simulated(runtime: Mapping[str, Any]) -> None:
         raise InputError(
             "PTO018", f"runtime_cfg: there is no log_level {level!r}", hint=f"use one of {', '.join(LOG_LEVELS)}"
         )
+    for key, (artifact, _) in _ARTIFACTS.items():
+        if runtime.get(key) and key not in _ACCEPTED:
+            raise UnsupportedError(
+                f"{key} (the file {artifact})",
+                hint="leave the flag out; trace.json and report.html in the run directory show tasks, time and heap",
+            )
     if os.environ.get("PYPTO_BENCH", "").strip() not in ("", "0", "false", "False"):
         raise UnsupportedError("PYPTO_BENCH (timing a kernel on a device)", hint="unset PYPTO_BENCH")
 
@@ -141,11 +147,10 @@ def _check_compile_cfg(compile_cfg: Mapping[str, Any]) -> None:
 
 
 def _notes(runtime: Mapping[str, Any]) -> list[str]:
-    notes = [
-        f"{key}: {artifact} is not written; trace.json and report.html in the run directory show tasks, time and heap"
-        for key, (artifact, _) in _ARTIFACTS.items()
-        if runtime.get(key) and key not in _SIMULATED
-    ]
+    notes = []
+    if runtime.get("enable_dep_gen"):
+        # Kernels upstream switch it on by default; it changes no value.
+        notes.append("enable_dep_gen: deps.json is not written; trace.json in the run directory shows the tasks")
     if runtime.get("device_id"):
         notes.append(f"device_id={runtime['device_id']}: the simulator has one device; the number has no effect")
     if runtime.get("log_level"):

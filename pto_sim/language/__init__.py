@@ -15,9 +15,14 @@ from pto_sim.frontend.annotations import Scalar as Scalar
 from pto_sim.frontend.annotations import Tensor as Tensor
 from pto_sim.frontend.annotations import Tile as Tile
 from pto_sim.frontend.annotations import Tuple as Tuple
+from pto_sim.frontend.program_class import function as function
+from pto_sim.frontend.program_class import program as program
+from pto_sim.frontend.task_functions import spmd_submit as spmd_submit
+from pto_sim.frontend.task_functions import submit as submit
 from pto_sim.language import array, distributed, prefetch, system, tensor, tile
 from pto_sim.language.cube import *  # noqa: F403
 from pto_sim.language.decorators import dynamic, jit
+from pto_sim.language.decorators import inline as inline
 from pto_sim.language.dtypes import *  # noqa: F403
 from pto_sim.language.enumerations import *  # noqa: F403
 from pto_sim.language.names import unknown_name
@@ -25,6 +30,8 @@ from pto_sim.language.operators import *  # noqa: F403
 from pto_sim.language.scalars import max, min
 from pto_sim.language.selection import *  # noqa: F403
 from pto_sim.language.statements import (
+    aic_gather,
+    aiv_shard,
     at,
     cluster,
     cond,
@@ -35,6 +42,7 @@ from pto_sim.language.statements import (
     range,
     scope,
     split,
+    split_aiv,
     spmd,
     unroll,
     while_,
@@ -74,59 +82,13 @@ ci = arange
 ND = "nd"
 
 __all__ = [
-    "ND",
-    "arange",
-    "array",
-    "assemble",
-    "at",
-    "ci",
-    "cluster",
-    "cond",
-    "const",
-    "create_l1",
-    "create_tensor",
-    "create_tile",
-    "cross_core_slot",
-    "distributed",
-    "dump_tag",
-    "dynamic",
-    "expand_clone",
-    "expands",
-    "fillpad",
-    "fillpad_expand",
-    "fillpad_inplace",
-    "full",
-    "gather_row",
-    "jit",
-    "load",
-    "manual_scope",
-    "max",
-    "min",
-    "move",
-    "no_dep",
-    "parallel",
-    "pipeline",
-    "prefetch",
-    "range",
-    "read",
-    "reinterpret_view",
-    "reshape",
-    "scope",
-    "set_validshape",
-    "slice",
-    "split",
-    "spmd",
-    "static_assert",
-    "static_print",
-    "store",
-    "system",
-    "tensor",
-    "tile",
-    "transpose_view",
-    "unroll",
-    "while_",
-    "write",
-    "yield_",
+    "ND", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at", "ci", "cluster", "cond", "const",
+    "create_l1", "create_tensor", "create_tile", "cross_core_slot", "distributed", "dump_tag", "dynamic",
+    "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace", "full", "function", "gather_row",
+    "inline", "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch",
+    "program", "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split",
+    "split_aiv", "spmd", "spmd_submit", "static_assert", "static_print", "store", "submit", "system", "tensor",
+    "tile", "transpose_view", "unroll", "while_", "write", "yield_",
 ]  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def gather(
     output_dtype: DataType | None = None,
     **other: Any,
 ) -> Tile:
-    """out[b, k] = x[b, index[b, k]]; with mask_pattern= the columns of a pattern; gather(x, idx, tmp) of a tile is flat."""
+    """out[b, k] = x[b, index[b, k]]; mask_pattern=: the columns of a pattern; gather(x, idx, tmp) of a tile is flat."""
     run = require_run("pl.gather")
     x = _tile(run, x)
     if other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from pto_sim.engine.aiv_lanes import SplitAiv
 from pto_sim.engine.carried import CarryingLoop, CarryingWhile
 from pto_sim.engine.control import LoopRange
 from pto_sim.engine.launches import At, Optimization, Spmd, known_options
@@ -131,3 +132,32 @@ def split(mode: str, **options: Any) -> Optimization:
 def cross_core_slot(*, slot_num: int) -> Optimization:
     """An entry of optimizations=: slots of the pipe between cube and vector cores, for each direction."""
     return Optimization("slot_num", slot_num)
+
+
+def split_aiv(count: Any = 2, *, mode: str = "none") -> SplitAiv:
+    """`for lane in pl.split_aiv(2, mode=pl.SplitMode.UP_DOWN):` both vector cores of the block run the body."""
+    return SplitAiv(require_run("pl.split_aiv"), count, mode)
+
+
+def _region(what: str) -> SplitAiv:
+    run = require_run(what)
+    split_region = run.task_core(what).split
+    if split_region is None:
+        raise KernelError(
+            "PTO206",
+            f"{what} belongs in a pl.split_aiv region",
+            site=run.site(),
+            hint="for lane in pl.split_aiv(2, ...)",
+        )
+    assert isinstance(split_region, SplitAiv)
+    return split_region
+
+
+def aiv_shard(x: Any) -> Any:
+    """This vector core's half of a tile of the cube."""
+    return _region("pl.aiv_shard").shard(x)
+
+
+def aic_gather(x: Any) -> Any:
+    """The halves of both vector cores as one tile for the cube."""
+    return _region("pl.aic_gather").gather(x)

@@ -10,6 +10,7 @@ from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
 from pto_sim.language import cube, operators, selection, storage
 from pto_sim.language.names import unknown_name
+from pto_sim.program.errors import UnsupportedError
 
 MaskPattern = selection.MaskPattern
 _MODULES = (operators, storage, cube, selection)
@@ -27,7 +28,13 @@ def get_block_num() -> int:
 
 def get_subblock_idx() -> int:
     """The vector core of the running block's pair, 0 or 1."""
-    return require_run("pl.tile.get_subblock_idx").task_core("pl.tile.get_subblock_idx").subblock
+    run = require_run("pl.tile.get_subblock_idx")
+    core = run.task_core("pl.tile.get_subblock_idx")
+    if core.split is None:
+        raise UnsupportedError(
+            "pl.tile.get_subblock_idx outside a pl.split_aiv region", site=run.site(), hint="use pl.split_aiv(2)"
+        )
+    return core.subblock
 
 
 def _tile_form(function: Callable[..., Any]) -> Callable[..., Any]:

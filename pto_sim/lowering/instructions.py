@@ -280,5 +280,6 @@ class StreamLowering:
 
     _ISSUE: ClassVar = {
         Role.LOOP: _loop, Role.LOAD: _load, Role.STORE: _store, Role.READ: _read, Role.WRITE: _write,
-        Role.SCALAR: _scalar, Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
+        Role.SCALAR: _scalar,
+        Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
     }  # fmt: skip

@@ -25,7 +25,8 @@ def record_elements(dtype: np.dtype) -> int:
 def sort32(x: np.ndarray, index: np.ndarray, *, width: int = 0, profile: str = "a2a3") -> np.ndarray:
     """Each block of 32 columns of each row in descending order, as records. x, index: [L, M, N].
 
-    width: elements of a record, which the type fixes. Result [L, M, N * width]. Under cpu-sim a 16-bit block starts at element 64 b, so it overwrites half
+    width: elements of a record, which the type fixes. Result [L, M, N * width].
+    Under cpu-sim a 16-bit block starts at element 64 b, so it overwrites half
     of the block before it, as the reference simulator does.
     """
     lanes = max(len(x), len(index))

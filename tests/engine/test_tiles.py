@@ -23,7 +23,7 @@ def edge_tiles(x: pl.Tensor[[30, 50], pl.FP32], out: pl.Out[pl.Tensor[[30, 64], 
         rows = pl.min(30 - i * 8, 8)
         t = pl.load(x, [i * 8, 0], [8, 64], valid_shape=[rows, 50])
         t = pl.mul(t, 2.0)
-        s = pl.row_sum(t)
+        s = pl.row_sum(t, pl.create_tile([8, 64], dtype=pl.FP32))
         out = pl.store(t, [i * 8, 0], out)
         out[i * 8 : i * 8 + rows, 63:64] = s[0:rows, 0:1]
 

@@ -32,7 +32,6 @@ def test_scope_stats_are_produced():
     [
         ("enable_chip_swimlane", "chip_swimlane_records.json"),
         ("enable_pmu", "pmu.csv"),
-        ("enable_dep_gen", "deps.json"),
         ("enable_dump_args", "args_dump.json"),
     ],
 )
@@ -40,6 +39,11 @@ def test_other_artifacts_are_refused_by_name(key, file):
     request({key: 0})
     with pytest.raises(UnsupportedError, match=rf"{key} \(the file {file}\)"):
         request({key: 1})
+
+
+def test_dependency_records_are_left_out_with_a_note():
+    (note,) = request({"enable_dep_gen": True}).notes
+    assert "deps.json is not written" in note
 
 
 def test_other_backends_get_the_request_as_it_is():

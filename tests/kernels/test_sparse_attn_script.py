@@ -98,7 +98,6 @@ def test_failure_exits_with_one(called, capsys):
     ("flags", "message"),
     [
         (["--enable-pmu"], "enable_pmu (the file pmu.csv) is not modelled"),
-        (["--enable-dep-gen"], "enable_dep_gen (the file deps.json) is not modelled"),
         (["--enable-chip-swimlane"], "enable_chip_swimlane (the file chip_swimlane_records.json) is not modelled"),
         (["-p", "a5"], "platform 'a5' is not modelled"),
     ],

@@ -1,0 +1,119 @@
+"""`@pl.program` classes: methods decorated with `@pl.function` that call each other through `self`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pto_sim.frontend.binding import Parameter
+from pto_sim.frontend.kernel import InlineKernel, JitKernel
+from pto_sim.frontend.task_functions import InCoreKernel
+from pto_sim.frontend.variants import Variant
+from pto_sim.program.errors import InputError, UnsupportedError
+
+_TASKS = ("incore", "aic", "aiv")
+_PLAIN = ("opaque", "orchestration", "inline", "graph", "group", "spmd")
+
+
+class _Method:
+    """What a method needs besides a function's parts: it is called with the program in front."""
+
+    program: KernelProgram | None = None
+    kind = "opaque"
+
+    @functools.cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters after `self`."""
+        own = super().parameters  # type: ignore[misc]
+        return tuple(p for p in own if p.name != "self")
+
+    def form(self, variant: Variant) -> Callable[..., Any]:
+        """The rewritten method, bound to the program."""
+        function = super().form(variant)  # type: ignore[misc]
+        return functools.partial(function, self.program) if self.takes_self else function
+
+    @property
+    def takes_self(self) -> bool:
+        """Whether the first parameter is the program."""
+        code = self.function.__code__  # type: ignore[attr-defined]
+        return bool(code.co_varnames[: code.co_argcount][:1] == ("self",))
+
+
+class TaskMethod(_Method, InCoreKernel):
+    """A method of type InCore, AIC or AIV."""
+
+
+class PlainMethod(_Method, InlineKernel):
+    """A method of any other type."""
+
+
+class EntryMethod(_Method, JitKernel):
+    """The method that the host calls."""
+
+
+def function(
+    decorated: Callable[..., Any] | None = None,
+    *,
+    type: str = "opaque",
+    level: Any = None,
+    role: Any = None,
+    auto_scope: bool = True,
+    strict_ssa: bool = False,
+    attrs: Any = None,
+    external_source: Any = None,
+) -> Any:
+    """`@pl.function(type=pl.FunctionType.X)`: a method of a program, or a function that is called by name."""
+    if decorated is None:
+        return functools.partial(
+            function, type=type, level=level, role=role, auto_scope=auto_scope, strict_ssa=strict_ssa, attrs=attrs,
+            external_source=external_source,
+        )  # fmt: skip
+    if external_source is not None:
+        raise UnsupportedError("pl.function(external_source=)", hint="write the function with pl operators")
+    kind = TaskMethod if type in _TASKS else PlainMethod
+    method = kind(decorated, auto_scope)
+    method.kind = type
+    return method
+
+
+class KernelProgram:
+    """A program: its methods are attributes; `entry` is what the host calls."""
+
+    def __init__(self, cls: type) -> None:
+        self.name = self.__name__ = cls.__name__
+        self.__doc__ = cls.__doc__
+        methods = {n: m for n, m in vars(cls).items() if isinstance(m, (TaskMethod, PlainMethod))}
+        for name, method in methods.items():
+            method.program = self
+            setattr(self, name, method)
+        self.entry = self._entry(methods)
+
+    def _entry(self, methods: dict[str, Any]) -> EntryMethod:
+        for kinds in (("orchestration",), ("opaque",), _PLAIN, _TASKS):
+            found = [m for m in methods.values() if m.kind in kinds]
+            if found:
+                chosen = found[-1]
+                entry = EntryMethod(chosen.function, chosen.auto_scope)
+                entry.program = self
+                return entry
+        raise InputError(
+            "PTO010", f"the program '{self.name}' has no @pl.function", hint="decorate its methods with @pl.function"
+        )
+
+    def __call__(self, *args: Any, config: Any = None) -> Any:
+        return self.entry(*args, config=config)
+
+    def compile(self, *args: Any, config: Any = None) -> KernelProgram:
+        """The program itself: there is no code to generate."""
+        return self
+
+    @property
+    def parameters(self) -> Sequence[Parameter]:
+        """The entry's parameters."""
+        return self.entry.parameters
+
+
+def program(cls: type | None = None, **options: Any) -> Any:
+    """`@pl.program`: a class of `@pl.function` methods becomes a KernelProgram."""
+    return KernelProgram if cls is None else KernelProgram(cls)
