@@ -283,6 +283,7 @@ class Memory:
             keep[tuple(slice(0, extent) for extent in tile.valid)] = True
             data[:, ~keep] = _pad_value(data.dtype, value)
         out = core.make_tile(data, tile.type, tile.dtype)
+        out.explicit = tile.explicit
         core.record(self._signature("fillpad", (tile.type,), tile.type, ()), out.number, (tile.number,))
         return out
 

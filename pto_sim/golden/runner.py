@@ -72,6 +72,9 @@ def run_jit(
     runtime error code and a ValueError are results; everything else is raised: InputError, KernelError,
     UnsupportedError (runtime_dir, or a file in runtime_cfg that is not produced).
     """
+    refusal = getattr(fn, "refusal", None)
+    if refusal is not None:
+        raise refusal()  # before the inputs are made
     case = _Case(fn, list(specs), golden_fn, None if golden_data is None else Path(golden_data), rtol, atol)
     case.save_data = save_data
     if runtime_dir is not None:

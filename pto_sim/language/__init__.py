@@ -27,6 +27,19 @@ from pto_sim.language.dtypes import *  # noqa: F403
 from pto_sim.language.enumerations import *  # noqa: F403
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operators import *  # noqa: F403
+from pto_sim.language.padding import (
+    dump_tag,
+    expand_clone,
+    expands,
+    fillpad,
+    fillpad_expand,
+    fillpad_inplace,
+    no_dep,
+    reinterpret_view,
+    static_assert,
+    static_print,
+    transpose_view,
+)
 from pto_sim.language.scalars import max, min
 from pto_sim.language.selection import *  # noqa: F403
 from pto_sim.language.statements import (
@@ -55,26 +68,15 @@ from pto_sim.language.storage import (
     create_l1,
     create_tensor,
     create_tile,
-    dump_tag,
-    expand_clone,
-    expands,
-    fillpad,
-    fillpad_expand,
-    fillpad_inplace,
     full,
     gather_row,
     load,
     move,
-    no_dep,
     read,
-    reinterpret_view,
     reshape,
     set_validshape,
     slice,
-    static_assert,
-    static_print,
     store,
-    transpose_view,
     write,
 )
 

@@ -163,7 +163,7 @@ def slice(
     if isinstance(x, Tile):
         part = run.memory.tile_window(x, window)
         part = part if valid is None or valid == sizes else run.memory.with_valid(part, _kept(valid, dropped))
-        return part if pad_value is None else fillpad(part, pad_value)
+        return part if pad_value is None else run.memory.filled(part, pad_number(run, pad_value))
     if run.core is None:
         if valid is not None and valid != sizes:
             raise UnsupportedError(
@@ -173,7 +173,7 @@ def slice(
     tile = run.transfers.load(x, window.offsets, sizes, window.result_shape(), valid)
     if dropped and tile.valid is not None:
         tile.valid = _kept(tile.valid, dropped)
-    return tile if pad_value is None else fillpad(tile, pad_value)
+    return tile if pad_value is None else run.memory.filled(tile, pad_number(run, pad_value))
 
 
 def _kept(valid: tuple[int, ...], dropped: tuple[int, ...]) -> tuple[int, ...]:
@@ -330,13 +330,10 @@ def set_validshape(x: Tile, rows: Any, cols: Any) -> Tile:
     return run.memory.with_valid(tile, _valid(run, (rows, cols), tile.shape))
 
 
-_PADS = {"zero": 0.0, "max": float("inf"), "min": float("-inf")}
-
-
-def fillpad(x: Tile, pad_value: Any = 0) -> Tile:
-    """Fill what lies outside a tile's valid shape, and make all of it valid. pad_value: pl.PadValue, 0, inf or -inf."""
-    run = require_run("pl.fillpad")
-    value = _PADS.get(pad_value, pad_value) if isinstance(pad_value, str) else pad_value
+def pad_number(run: Run, pad_value: Any) -> float:
+    """The number that a pad value stands for. Raises KernelError (PTO205) for anything but 0 and the infinities."""
+    named = {"zero": 0.0, "max": float("inf"), "min": float("-inf")}
+    value = named.get(pad_value, pad_value) if isinstance(pad_value, str) else pad_value
     if value not in (0, float("inf"), float("-inf")):
         raise KernelError(
             "PTO205",
@@ -345,78 +342,4 @@ def fillpad(x: Tile, pad_value: Any = 0) -> Tile:
             values=f"got {pad_value!r}",
             hint="use pl.PadValue.zero, max or min",
         )
-    return run.memory.filled(x, value)
-
-
-def fillpad_inplace(x: Tile, pad_value: Any = 0) -> Tile:
-    """pl.fillpad into the tile itself."""
-    return fillpad(x, pad_value)
-
-
-def fillpad_expand(x: Tile, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
-    """A larger tile that holds x and is filled elsewhere."""
-    run = require_run("pl.fillpad_expand")
-    extents = _extents(run, "pl.fillpad_expand", shape)
-    if len(extents) != x.ndim or any(new < old for new, old in zip(extents, x.shape, strict=True)):
-        raise KernelError(
-            "PTO202", "pl.fillpad_expand makes a tile larger", site=run.site(),
-            values=f"{list(x.shape)} to {list(extents)}", hint="give a shape that is at least as large on every axis",
-        )  # fmt: skip
-    larger = run.memory.create_tile(extents, x.dtype)
-    run.memory.update_tile(larger, Window((0,) * x.ndim, x.shape, ()), run.memory.with_valid(x, x.shape))
-    larger.explicit = True
-    return fillpad(run.memory.with_valid(larger, x.valid or x.shape), pad_value)
-
-
-def expands(target: Any, scalar: Any) -> Tile:
-    """A tile of the target's shape and type that holds one number."""
-    return full(target.shape, target.dtype, scalar)
-
-
-def expand_clone(src: Any, target: Any) -> Tile:
-    """src repeated to the target's shape, along the axes where src has extent 1."""
-    run = require_run("pl.expand_clone")
-    row, column = src.shape[-1] == 1, src.shape[0] == 1
-    if not row and not column:
-        return run.compute.apply("cast", (src,), {"target": src.dtype.name, "mode": "none"})
-    return run.compute.apply("row_expand" if row else "col_expand", (target, src), {})
-
-
-def extract(src: Tile, row: Any, col: Any, shape: Sequence[Any], *, target_memory: str = "vec") -> Tile:
-    """A window of a tile at (row, col)."""
-    result = slice(src, shape, [row, col])
-    assert isinstance(result, Tile)
-    return result
-
-
-def transpose_view(t: Tile) -> Tile:
-    """The tile with its two axes exchanged."""
-    run = require_run("pl.transpose_view")
-    return run.compute.apply("transpose", (t,), {"axis1": t.ndim - 2, "axis2": t.ndim - 1})
-
-
-def reinterpret_view(x: Tile, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Tile:
-    """The bits of a tile read as another type; the last extent changes with the element's size."""
-    run = require_run("pl.reinterpret_view")
-    return run.memory.reinterpret(x, dtype, None if shape is None else _extents(run, "pl.reinterpret_view", shape))
-
-
-def static_print(*values: Any) -> None:
-    """Printed once while the kernel is prepared."""
-    print(*values)
-
-
-def static_assert(condition: Any, message: str = "") -> None:
-    """Raises KernelError (PTO206) if a constant condition is false."""
-    if not condition:
-        site = require_run("pl.static_assert").site()
-        raise KernelError("PTO206", f"static_assert failed: {message}", site=site, hint="see the asserted condition")
-
-
-def dump_tag(*tensors: Any) -> None:
-    """Marks tensors for the argument dump; no effect on values."""
-
-
-def no_dep(t: Any) -> Any:
-    """The same tensor, passed to a launch without automatic dependencies."""
-    return t
+    return float(value)

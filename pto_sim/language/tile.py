@@ -8,12 +8,12 @@ from typing import Any
 
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
-from pto_sim.language import cube, operators, selection, storage
+from pto_sim.language import cube, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.program.errors import UnsupportedError
 
 MaskPattern = selection.MaskPattern
-_MODULES = (operators, storage, cube, selection)
+_MODULES = (operators, storage, padding, cube, selection)
 
 
 def get_block_idx() -> Any:

@@ -23,7 +23,7 @@ class Type(NamedTuple):
 
 
 _SHAPES: dict[str, list[tuple[int, ...]]] = {
-    "same": [(4, 6), (4, 6)],
+    "same": [(4, 6), (4, 6), (4, 6)],
     "same_or_row": [(4, 6), (4, 1)],
     "cast": [(4, 6)],
     "row_reduce": [(4, 6)],
@@ -36,11 +36,27 @@ _SHAPES: dict[str, list[tuple[int, ...]]] = {
     "concat": [(4, 6), (4, 3)],
     "transpose": [(4, 6)],
     "fill": [],
+    "packed_mask": [(4, 6), (4, 6)],
+    "masked": [(4, 32), (4, 6), (4, 6)],
+    "sort32": [(4, 64), (4, 64)],
+    "one_row": [(1, 512), (1, 512)],
+    "pattern": [(4, 8)],
+    "index_shape": [(4, 6), (4, 3)],
+    "blocks": [(4, 64), (4, 1)],
+    "first": [(4, 8), (4, 4), (4, 4)],
 }
 _ATTRS: dict[str, dict[str, Any]] = {
     "cast": {"target": "FP32", "mode": "rint"},
     "full": {"shape": (4, 6), "value": 3},
     "arange": {"start": 2, "shape": (1, 6)},
+    "cmp": {"cmp_type": 2, "packed_mask": True},
+    "mrgsort": {"block_len": 64},
+    "mrgsort_lists": {"exhausted": False},
+    "gather_mask": {"pattern": 2},
+    "scatter_mask": {"pattern": 1},
+    "random": {"key": (1, 2), "counter": (3, 4, 5, 6), "shape": (4, 64), "rounds": 10},
+    "tri": {"diagonal": 1, "shape": (4, 6), "upper": False},
+    **{f"part_{name}": {"a_valid": (3, 6), "b_valid": (4, 5)} for name in ("add", "mul", "max", "min")},
 }
 
 
@@ -50,7 +66,35 @@ def _types(row: OpRow, dtype: str) -> list[Type]:
         types[0] = Type(types[0].shape, "INT32" if dtype == "INT8" else "FP32")
     if row.out_dtype_rule == "index":
         types[1] = Type(types[1].shape, "INT32")
+    if row.name in ("gather_flat", "gatherb", "scatter_flat"):
+        types[-1] = Type(types[-1].shape, "INT32")
+    if row.name == "sort32":
+        types[1] = Type(types[1].shape, "UINT32")
+    if row.out_dtype_rule == "masked":
+        types[0] = Type(types[0].shape, "UINT8")
     return types
+
+
+def _attrs(row: OpRow, dtype: str) -> dict[str, Any]:
+    attrs = dict(_ATTRS.get(row.name, {}))
+    if row.out_dtype_rule == "attr":
+        attrs["dtype"] = dtype
+    if row.name == "sort32":
+        attrs["width"] = 8 // STORAGE[dtype].itemsize
+    if row.name == "gatherb":
+        attrs["columns"] = 32 // STORAGE[dtype].itemsize
+    return attrs
+
+
+def _legal(row: OpRow, dtype: str, arrays: list[np.ndarray]) -> None:
+    """Change operand values that an operator refuses."""
+    if row.name in ("gather", "gather_flat", "scatter_flat"):
+        arrays[-1] = np.abs(arrays[-1]) % 6
+    if row.name == "gatherb":
+        arrays[1] = np.abs(arrays[1]) % 64
+    if ("div" in row.name or row.name in ("fmod", "rem")) and dtype[0] in "IU":
+        for place in (0, 1):
+            arrays[place] = np.where(arrays[place] == 0, 1, arrays[place]).astype(arrays[place].dtype)
 
 
 _ROWS = list(OP_TABLE.values())
@@ -64,9 +108,7 @@ def test_inferred_types_are_those_of_the_result(row: OpRow) -> None:
     assert row.cost_class
     assert row.note
     for dtype in row.dtypes:
-        attrs = dict(_ATTRS.get(row.name, {}))
-        if row.out_dtype_rule == "attr":
-            attrs["dtype"] = dtype
+        attrs = _attrs(row, dtype)
         if row.name == "cast":
             attrs["target"] = {"FP32": "BF16", "UINT16": "", "UINT32": ""}.get(
                 dtype, "FP32" if dtype[0] != "U" else "FP16"
@@ -78,10 +120,7 @@ def test_inferred_types_are_those_of_the_result(row: OpRow) -> None:
         shape, out = infer(row, types, attrs)
         for lanes in (1, 3):
             arrays = [sample(t.dtype, (lanes, *t.shape), seed=i, moderate=True) for i, t in enumerate(types)]
-            if row.name == "gather":
-                arrays[1] = np.abs(arrays[1]) % 6
-            if "div" in row.name and dtype[0] in "IU":
-                arrays[1] = np.maximum(arrays[1], 1)
+            _legal(row, dtype, arrays)
             result = row.function(*arrays, profile="a2a3", **attrs)
             assert result.dtype == STORAGE[out]
             assert result.shape[1:] == shape
@@ -95,11 +134,8 @@ def test_profiles_differ_only_where_the_row_says_so(row: OpRow) -> None:
     for dtype in row.dtypes:
         types = _types(row, dtype)
         arrays = [sample(t.dtype, (2, *t.shape), seed=i) for i, t in enumerate(types)]
-        if "div" in row.name and dtype[0] in "IU":
-            arrays[1] = np.where(arrays[1] == 0, 1, arrays[1]).astype(arrays[1].dtype)
-        attrs = dict(_ATTRS.get(row.name, {}))
-        if row.out_dtype_rule == "attr":
-            attrs["dtype"] = dtype
+        _legal(row, dtype, arrays)
+        attrs = _attrs(row, dtype)
         assert_same_bits(
             row.function(*arrays, profile="a2a3", **attrs), row.function(*arrays, profile="cpu-sim", **attrs)
         )
