@@ -24,7 +24,7 @@ FOLDERS = ("examples", "models/deepseek_v4_flash_mtp")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One script. status: 'pass', 'fail', 'not modelled', 'timeout'. wall_s: host seconds of the whole process."""
+    """One script. status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'timeout'. wall_s: host seconds of the whole process."""
 
     script: str
     status: str
@@ -46,7 +46,9 @@ def scripts_of(checkout: Path, places: list[str]) -> Iterator[Path]:
 
 
 def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str]) -> Outcome:
-    """Run one script and read its outcome from its exit status and output."""
+    """Run one script and read its outcome from its exit status and output; one for several cards is not started."""
+    if re.search(r"^@pl\.jit\.host", script.read_text(encoding="utf-8"), re.MULTILINE):
+        return Outcome(str(script.relative_to(checkout)), "several cards", 0.0, "its entry is a pl.jit.host")
     command = [shutil.which("pto-sim") or "pto-sim", "run", str(script), "-p", "a2a3", *extra]
     begin = time.perf_counter()
     name = str(script.relative_to(checkout))
@@ -61,7 +63,7 @@ def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str])
     text = end.stdout + end.stderr
     if end.returncode == 0:
         return Outcome(name, "pass", wall_s, "")
-    status = "not modelled" if "PTO001" in text else "fail"
+    status = "not modelled" if "PTO001" in text else "finding" if re.search(r"PTO(203|40\d)", text) else "fail"
     return Outcome(name, status, wall_s, _reason(text, str(checkout) + os.sep))
 
 

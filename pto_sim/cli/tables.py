@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from rich.console import Console
 from rich.table import Table
 
+from pto_sim.cli.operator_page import A5_ONLY
+from pto_sim.language.names import NOT_MODELLED
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.errors import InputError
 
@@ -15,10 +17,15 @@ def show_ops(name: str | None) -> None:
     """List the operators, or every rule of the operator `name`."""
     table = Table(title=name, title_justify="left")
     if name is None:
-        for title in ("op", "unit", "operands", "element types", "promise"):
-            table.add_column(title)
+        for title in ("op", "unit", "operands", "element types", "profiles", "promise"):
+            table.add_column(title, no_wrap=title == "op")
         for row in OP_TABLE.values():
-            table.add_row(row.name, row.unit, ", ".join(row.operands), " ".join(row.dtypes), row.promise)
+            profiles = "differ" if row.profiles_differ else "same"
+            table.add_row(row.name, row.unit, ", ".join(row.operands), " ".join(row.dtypes), profiles, row.promise)
+        for name in A5_ONLY:
+            table.add_row(name, "M", "", "", "", "A5 only")
+        for name in sorted(NOT_MODELLED):
+            table.add_row(name, "", "", "", "", "not modelled")
     else:
         for title in ("rule", "value"):
             table.add_column(title)

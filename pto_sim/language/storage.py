@@ -70,7 +70,9 @@ def create_tile(
 
 def create_l1(shape: Sequence[Any], dtype: DataType, transpose: bool = False) -> Tile:
     """An unwritten buffer in L1 (Mat)."""
-    return create_tile(shape, dtype, "mat")
+    tile = create_tile(shape, dtype, "mat")
+    tile.explicit = False
+    return tile
 
 
 def full(shape: Sequence[Any], dtype: DataType, value: Any) -> Tile:

@@ -133,6 +133,13 @@ def test_the_numerics_page_names_every_operator_whose_profiles_differ(repository
     assert {name for name in differing if f"`{name}`" not in text} == set()
 
 
+def test_the_operator_page_is_that_of_the_table(repository: Path) -> None:
+    from pto_sim.cli.operator_page import page_lines
+
+    text = (repository / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert text == "\n".join(page_lines()) + "\n", "python -m pto_sim.cli.operator_page > docs/operators.md"
+
+
 def test_the_language_page_names_every_exported_statement(repository: Path) -> None:
     import pto_sim.language as pl
 
