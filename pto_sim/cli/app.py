@@ -154,6 +154,18 @@ def chips(name: Name = None) -> None:
 
 
 @app.command()
+def lint(script: Path) -> None:
+    """Check the kernels of a file without running it.
+
+    Rules of the language, names that cross a scope, and scratch that is not declared at its first use.
+    """
+    with exit_status():
+        from pto_sim.cli.lint import lint_file
+
+        lint_file(script)
+
+
+@app.command()
 def ops(name: Name = None) -> None:
     """List the operators.
 

@@ -10,7 +10,7 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import FILL_BYTE, Tensor
 from pto_sim.engine.tile import Tile
-from pto_sim.engine.valid_boxes import operand_boxes
+from pto_sim.engine.valid_boxes import batched_box, operand_boxes
 from pto_sim.numerics.element_types import ScalarRangeError
 from pto_sim.numerics.elementwise import IntegerDivisionError
 from pto_sim.numerics.l0_tiling import k_split
@@ -66,6 +66,7 @@ class Compute:
         arrays = [x.resolve() if isinstance(x, (Tile, LaneScalar)) else x for x in tiles]
         if name in _CUBE and any(array.ndim != 3 for array in arrays):
             data = self._batched(plan, arrays)
+            valid = batched_box(inputs, plan.out.shape, plan.keywords)
         elif any(x.valid is not None for x in inputs):
             data, valid = self._on_valid(plan, inputs, arrays)
         else:
@@ -189,7 +190,12 @@ class Compute:
             return part, None
         assert plan.dtype.numpy is not None
         count = part.shape[0] * int(np.prod(plan.out.shape)) * plan.dtype.nbytes
-        data = np.full(count, FILL_BYTE, np.uint8).view(plan.dtype.numpy).reshape(part.shape[0], *plan.out.shape)
+        # A product leaves zeros where an operand was not valid: its loads were padded with zeros.
+        data = (
+            np.full(count, 0 if plan.row.unit == "M" else FILL_BYTE, np.uint8)
+            .view(plan.dtype.numpy)
+            .reshape(part.shape[0], *plan.out.shape)
+        )
         data[(slice(None), *(slice(0, extent) for extent in part.shape[1:]))] = part
         return data, part.shape[1:]
 

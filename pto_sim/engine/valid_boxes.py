@@ -38,6 +38,10 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         raise UnsupportedError(
             f"pl.{row.name} on a partly valid tile", site=run.site(), hint="pl.fillpad the operands first"
         )
+    if full[0] == tiles[0].shape and all(tile.shape == tiles[0].shape for tile in tiles):
+        # A name that a loop carries keeps the valid shape of its first binding in the compiler, so what looks partly
+        # valid here is whole there; the result has the valid shape of the first operand.
+        return [tile.shape for tile in tiles]
     for box, tile in zip(full, tiles, strict=True):
         if box != full[0] and not (tile.shape[-1] == 1 and box[:-1] == full[0][:-1]):
             raise _differ(run, row.name, full)
@@ -65,6 +69,17 @@ def reshaped_box(shape: Box, valid: Box, new: Box) -> Box | None:
         if part > 1:
             count = inner
     return tuple(box)
+
+
+def batched_box(tiles: Sequence[Tile], shape: Box, attrs: Mapping[str, Any]) -> Box | None:
+    """The valid box of a product with batch axes: its rows from the left operand, its columns from the right."""
+    if all(tile.valid is None for tile in tiles):
+        return None
+    left, right = (tile.valid or tile.shape for tile in tiles[-2:])
+    rows = left[-1] if attrs.get("a_trans") else left[-2]
+    columns = right[-2] if attrs.get("b_trans") else right[-1]
+    box = (*shape[:-2], rows, columns)
+    return box if box != shape else None
 
 
 def _product(run: Run, name: str, tiles: Sequence[Tile], full: list[Box], attrs: Mapping[str, Any]) -> list[Box]:

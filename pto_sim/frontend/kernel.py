@@ -17,6 +17,7 @@ from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.storage import Tensor as TensorHandle
 from pto_sim.frontend.annotations import DynVar, ScalarType, TensorType
 from pto_sim.frontend.binding import Parameter, as_array, check_tensor, dtype_of, parameters_of
+from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import leaves_loop
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
@@ -86,6 +87,8 @@ class KernelFunction:
 
     def _form(self, variant: Variant) -> tuple[Callable[..., Any], frozenset[str]]:
         if variant not in self._forms:
+            if not self._forms:
+                check_source(self.tree, self.auto_scope, self.site.file)
             tree = rewrite_variant(self.tree, variant, self.site.file)
             self._forms[variant] = (_build(self.function, tree[0]), frozenset(tree[1]))
         return self._forms[variant]

@@ -259,6 +259,8 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
         run.memory.place(dst, src, tuple(offset))
         return dst
     source = run.memory.materialize(src) if isinstance(src, Tensor) else src
+    while source.ndim > dst.ndim and source.shape[0] == 1:
+        source = run.memory.reshape(source, source.shape[1:])  # a product with unit batch axes
     sizes = (1,) * (dst.ndim - source.ndim) + source.shape
     _same_rank(run, "pl.assemble", dst, sizes, tuple(offset))
     if isinstance(dst, Tile):

@@ -1,0 +1,82 @@
+"""Statements and expressions that the language does not have (pypto: python/pypto/language/parser/ast_parser.py)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from pto_sim.frontend.legality.problem import Problem, problem
+from pto_sim.frontend.names import called_attribute
+
+_STATEMENTS = (
+    ast.Assign, ast.AnnAssign, ast.For, ast.While, ast.If, ast.With, ast.Return, ast.Pass,
+    ast.Break, ast.Continue, ast.Expr,
+)  # fmt: skip
+_EXPRESSIONS = {
+    ast.Lambda: "a lambda", ast.IfExp: "a conditional expression", ast.Dict: "a dict", ast.Set: "a set",
+    ast.DictComp: "a dict comprehension", ast.SetComp: "a set comprehension", ast.GeneratorExp: "a generator",
+    ast.JoinedStr: "an f-string", ast.NamedExpr: "an assignment expression", ast.Await: "await", ast.Yield: "yield",
+}  # fmt: skip
+LOOPS = ("range", "pipeline", "parallel", "unroll", "while_", "spmd", "split_aiv")
+
+
+def unknown_statements(function: ast.FunctionDef) -> Iterator[Problem]:
+    """PTO220: a statement other than assignment, for, while, if, with, return, pass, break, continue and calls."""
+    for node in _statements(function.body):
+        if isinstance(node, ast.AugAssign):
+            yield problem("PTO220", node, "there is no augmented assignment", "write x = x + 1")
+        elif not isinstance(node, _STATEMENTS):
+            name = type(node).__name__
+            yield problem("PTO220", node, f"a kernel has no {name} statement", "move it out of the kernel")
+
+
+def unknown_expressions(function: ast.FunctionDef) -> Iterator[Problem]:
+    """PTO221: an expression that the parser does not know."""
+    for statement in function.body:
+        for node in ast.walk(statement):
+            for kind, text in _EXPRESSIONS.items():
+                if isinstance(node, kind):
+                    yield problem("PTO221", node, f"a kernel has no {text[2:] if text[:2] == 'a ' else text}", _HINT)
+            if isinstance(node, ast.Compare) and len(node.ops) > 1:
+                yield problem("PTO221", node, "there is no chained comparison", "write a < b and b < c")
+
+
+_HINT = "use an if statement, plain scalars, or compute it outside the kernel"
+
+
+def several_managers(function: ast.FunctionDef) -> Iterator[Problem]:
+    """PTO222: one `with` statement opens one context. PTO223: its `as` target is a plain name."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.With):
+            if len(node.items) > 1:
+                yield problem("PTO222", node, "a with statement opens one context", "nest two with statements")
+            for item in node.items:
+                if item.optional_vars is not None and not isinstance(item.optional_vars, ast.Name):
+                    yield problem("PTO223", node, "the target of `as` is a plain name", "bind it, then store it")
+
+
+def stray_jumps(function: ast.FunctionDef) -> Iterator[Problem]:
+    """PTO224: break and continue belong to pl.range, pl.pipeline, pl.while_ or while."""
+    yield from _jumps(function.body, None)
+
+
+def _jumps(body: list[ast.stmt], loop: str | None) -> Iterator[Problem]:
+    for node in body:
+        if isinstance(node, (ast.Break, ast.Continue)) and loop in ("parallel", "unroll", "spmd", "split_aiv"):
+            yield problem(
+                "PTO224", node, f"pl.{loop} cannot be left with {type(node).__name__.lower()}", "use pl.range and an if"
+            )
+        inner = loop
+        if isinstance(node, ast.While):
+            inner = "while"
+        elif isinstance(node, ast.For):
+            inner = called_attribute(node.iter) or "range"
+        for name in ("body", "orelse"):
+            yield from _jumps(getattr(node, name, []), inner)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        for name in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(node, name, []))
