@@ -112,6 +112,9 @@ class Memory:
             if any(access.write and access.tensor == index for access in record.accesses):
                 where, blocks = np.array([window.offset], np.int64), np.zeros(1, np.int32)
                 number = target.storage.tensor
+                # The window takes the place of the buffer, whose bytes are never moved twice.
+                record.accesses[:] = [a for a in record.accesses if not (a.write and a.tensor == index)]
+                record.args[:] = [a for a in record.args if a.tensor != index or a.reads]
                 record.accesses.append(Access(number, True, site, blocks, where, sizes, window.strides))
                 record.args.append(TaskArg(number, False, True, window.offset, window.shape, window.strides))
                 return

@@ -130,7 +130,7 @@ class StreamLowering:
             if not args[0] or not args[1]:
                 continue
             kind = Kind.GM_TO_L1 if unit == AIC else Kind.GM_TO_UB
-            if target is not None and unit == AIV:
+            if target is not None:
                 self.emitter.issue(kind, core, args, reads=tokens, updates=target, site=signature.site)
             else:
                 root = self._define(index, unit, core)
@@ -176,13 +176,13 @@ class StreamLowering:
         target, value = self.split.root[op.out], op.ins[1]
         source = self.split.types[value]
         rows, cols = rows_cols(source.shape)
+        if index in self.stored_into:
+            return
         if unit == AIC:
             args = (rows, cols, itemsize_bytes(self.split.types[op.out].dtype))
             self.emitter.issue(
                 Kind.L0C_TO_L1, Core.AIC, args, reads=[self.split.root[value]], updates=target, site=signature.site
             )
-            return
-        if index in self.stored_into:
             return
         reads = [self._source(index, value)]
         emit_vector(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pto_sim.lowering.dtypes import rows_cols
 from pto_sim.lowering.opclass import Role
-from pto_sim.lowering.unit_split import AIV, UnitSplit
+from pto_sim.lowering.unit_split import UnitSplit
 from pto_sim.program.model import Program, Stream
 
 
@@ -25,7 +25,7 @@ def unpacked_views(stream: Stream, program: Program, split: UnitSplit) -> Iterat
 
 
 def loads_into_tiles(stream: Stream, split: UnitSplit) -> Iterator[tuple[int, int]]:
-    """Loads whose only use is to be assembled into a vector tile go straight there: op -> root of that tile.
+    """Loads whose only use is to be assembled into a tile of their memory go straight there: op -> root of that tile.
 
     Yields the load and the assemble (pypto: docs/en/dev/passes/36-fuse_create_assemble_to_slice.md).
     """
@@ -37,11 +37,11 @@ def loads_into_tiles(stream: Stream, split: UnitSplit) -> Iterator[tuple[int, in
         for value in op.ins:
             uses.setdefault(value, []).append(index)
     for index, op in enumerate(stream.ops):
-        if split.roles[index] is not Role.ASSEMBLE or split.units[index] != AIV:
+        if split.roles[index] is not Role.ASSEMBLE:
             continue
         source = op.ins[1]
         load = definition[source]
         only_use = uses[source] == [index] and definition[op.out] < load
-        if only_use and split.roles[load] is Role.LOAD and split.units[load] == AIV:
+        if only_use and split.roles[load] is Role.LOAD and split.units[load] == split.units[index]:
             yield load, split.root[op.out]
             yield index, split.root[op.out]

@@ -229,13 +229,16 @@ class _Splitter:
             return AIV
         return 0
 
+    def _is_load(self, value: int) -> bool:
+        return self.roles[self.definition[self.root[value]]] is Role.LOAD
+
     def _assemble_unit(self, index: int) -> int:
         target = self.homes[self.root[self.ops[index].ins[0]]]
         if VEC in target:
             return AIV
         source = self.homes[self.root[self.ops[index].ins[1]]]
-        if target == {MAT} and ACC in source:
-            return AIC
+        if target == {MAT} and (ACC in source or self._is_load(self.ops[index].ins[1])):
+            return AIC  # a load goes straight to its window in L1
         raise self._unsupported(
             index,
             f"pl.assemble from {'/'.join(sorted(source))} into {'/'.join(sorted(target))}",
