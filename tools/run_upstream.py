@@ -24,7 +24,10 @@ FOLDERS = ("examples", "models/deepseek_v4_flash_mtp")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One script. status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'timeout'. wall_s: host seconds of the whole process."""
+    """One script; wall_s: host seconds of the whole process.
+
+    status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'timeout'.
+    """
 
     script: str
     status: str

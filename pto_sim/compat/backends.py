@@ -7,6 +7,9 @@ from typing import Any
 
 from pto_sim.program.errors import UnsupportedError
 
+# An import of a part that is not served then reaches the hook, which names it.
+__path__: list[str] = []
+
 
 class BackendType(enum.Enum):
     """The chip families of upstream's compiler."""

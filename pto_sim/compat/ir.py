@@ -8,6 +8,9 @@ from typing import Any
 
 from pto_sim.program.errors import UnsupportedError
 
+# An import of a part that is not served then reaches the hook, which names it.
+__path__: list[str] = []
+
 
 class OptimizationStrategy(enum.Enum):
     """Pass pipelines of upstream's compiler; here they change nothing."""

@@ -9,6 +9,9 @@ from pto_sim.compat import backends as backend
 from pto_sim.compat import ir, jit, runtime
 from pto_sim.program.errors import UnsupportedError
 
+# An import of a part that is not served then reaches the hook, which names it.
+__path__: list[str] = []
+
 __all__ = ["__version__", "backend", "ir", "jit", "language", "runtime"]
 
 

@@ -13,6 +13,9 @@ from pto_sim.program.errors import InputError, UnsupportedError
 
 __all__ = ["BenchmarkStats", "RunConfig", "RunResult", "ScalarSpec", "TensorSpec", "benchmark", "configure_log", "run"]
 
+# An import of a part that is not served then reaches the hook, which names it.
+__path__: list[str] = []
+
 PLATFORMS = ("a2a3", "a2a3sim", "a5", "a5sim")
 RINGS = 4  # pypto: python/pypto/runtime/runner.py, _RING_DEPTH
 
