@@ -4,6 +4,7 @@ May import backend, report and every package below them.
 """
 
 from pto_sim.golden.comparers import ratio_allclose, ratio_reldiff
+from pto_sim.golden.pools import error_distribution, mapped_pool_ratio_allclose
 from pto_sim.golden.runner import RunResult, run, run_jit
 from pto_sim.golden.specs import ScalarSpec, TensorSpec
 from pto_sim.golden.topk import topk_pair_compare
@@ -13,6 +14,8 @@ __all__ = [
     "RunResult",
     "ScalarSpec",
     "TensorSpec",
+    "error_distribution",
+    "mapped_pool_ratio_allclose",
     "ratio_allclose",
     "ratio_reldiff",
     "run",
