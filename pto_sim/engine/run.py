@@ -66,7 +66,11 @@ class EntryKernel(Protocol):
 
 @dataclass(frozen=True)
 class EngineRun:
-    """What a run gave. outputs: by parameter name. written: elements that were written, None for all of them."""
+    """What a run gave.
+
+    outputs: by parameter name; an element that nothing wrote is zero. written: elements that were written, None
+    for all of them.
+    """
 
     outputs: dict[str, np.ndarray]
     written: dict[str, np.ndarray | None]
@@ -318,6 +322,10 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
         observer.on_run_end(RunEnd(program, written))
     # What an in-place argument does not write keeps the caller's value, so all of it is defined.
     masks = {a.name: None if a.direction == "inout" else written[a.name] for a in arguments if a.name in outputs}
+    for name, mask in masks.items():
+        if mask is not None:
+            # The fill that marks unwritten memory during the run is ours; a fresh host buffer holds zeros.
+            outputs[name][~mask] = 0
     return EngineRun(outputs, masks, program)
 
 

@@ -149,6 +149,17 @@ def test_unwritten_memory_is_not_a_number():
     assert np.isnan(out[2:]).all()
 
 
+@pl.jit
+def half_written(x: pl.Tensor[[4, 8], pl.FP32], out: pl.Out[pl.Tensor[[4, 8], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        out[0:2, :] = x[0:2, :]
+
+
+def test_what_nothing_wrote_reads_back_as_zero_whatever_the_caller_passed():
+    out = outputs(half_written, X[:4, :8].copy(), np.full((4, 8), 7, np.float32))["out"]
+    np.testing.assert_array_equal(out, np.concatenate([X[:2, :8], np.zeros((2, 8), np.float32)]))
+
+
 @pl.jit(auto_scope=False)
 def scalars(x: pl.Tensor[[8], pl.INT32], f: pl.Tensor[[8], pl.FP32], out: pl.Out[pl.Tensor[[8, 4], pl.INT32]],
             g: pl.Out[pl.Tensor[[8], pl.FP32]]):  # fmt: skip
