@@ -133,8 +133,13 @@ class Session:
         """Note that a kernel was compiled and not run. Backends call this."""
         self.compiled.append(kernel)
 
-    def run_direct(self, kernel: object, args: Sequence[object]) -> Mapping[str, np.ndarray]:
-        """Run a kernel that the script called itself: nothing to compare, it passes unless the runtime stops it."""
+    def run_direct(
+        self, kernel: object, args: Sequence[object], config: object | None = None
+    ) -> Mapping[str, np.ndarray]:
+        """Run a kernel that the script called itself: nothing to compare, it passes unless the runtime stops it.
+
+        config: pypto's, which `compat` applies for the scripts that it serves; it is None elsewhere.
+        """
         run = select(self.options.backend).run(kernel, args, self.options, self.progress)
         self.record(SessionResult(run, passed=run.fault is None, error=str(run.fault) if run.fault else None))
         if run.fault is not None:
@@ -151,9 +156,11 @@ def current_session() -> Session | None:
 
 
 @contextmanager
-def open_session(options: RunOptions, progress: Progress | None = None) -> Iterator[Session]:
-    """Make a session current for the duration of a `with` block."""
-    session = Session(options, progress=progress)
+def open_session(
+    options: RunOptions, progress: Progress | None = None, session: Session | None = None
+) -> Iterator[Session]:
+    """Make a session current for the duration of a `with` block: a new one, or `session`."""
+    session = session if session is not None else Session(options, progress=progress)
     token, runner_token = _session.set(session), kernel_runner.set(session.run_direct)
     try:
         yield session
@@ -308,7 +315,9 @@ def _ring_sizes(options: RunOptions) -> RingSizes:
     from ascend_model.ring import RingSizes
 
     try:
-        return RingSizes(heap_bytes=options.ring_heap_bytes)
+        return RingSizes(
+            heap_bytes=options.ring_heap_bytes, task_window=options.ring_task_window, dep_pool=options.ring_dep_pool
+        )
     except ValueError as error:
         raise InputError(
             "PTO023",

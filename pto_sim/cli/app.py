@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from pto_sim import __version__
+from pto_sim.cli.module_option import ModuleCommand
 from pto_sim.cli.status import exit_status
 
 # Without rich mark-up: importing it would double the time of `pto-sim --help`.
@@ -38,13 +39,24 @@ Seed = Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Seed o
 Scopes = Annotated[str, typer.Option("--scopes", metavar="written|flat|auto", help="How scopes are placed.")]
 Hoist = Annotated[str, typer.Option("--hoist", metavar="NAME,...", help="Scratch tensors to declare at the frame.")]
 RingHeap = Annotated[
-    str, typer.Option("--ring-heap", metavar="N[,N,N,N]", help="Bytes of the ring heaps; K, M, G are binary.")
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--ring-heap", metavar="N[,N,N,N]", help="Bytes of the ring heaps; K, M, G are binary [the script's, or 256M]."
+    ),
 ]
 PipeSlots = Annotated[
     str, typer.Option("--pipe-slots", metavar="current|seed", help="Slot rule of mixed tasks' pipes.")
 ]
 BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="sim, or another that is installed (npu).")]
 Script = Annotated[Path, typer.Argument(metavar="SCRIPT", help="Kernel script; what follows it is passed on.")]
+RunScript = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="SCRIPT", help="Kernel script; what follows it is passed on."),
+]
+Module = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("-m", metavar="MODULE", help="Run a module instead, as python -m does: -m pytest PATH ..."),
+]
 ScriptArgs = Annotated[Optional[list[str]], typer.Argument(metavar="[ARGS]...", help="Arguments of the script.")]  # noqa: UP045
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a finished run.")]
 Name = Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Show one in full.")]  # noqa: UP045
@@ -75,10 +87,11 @@ def demo(out: Out = Path("runs/demo"), json: Json = None, chip: Chip = "a2a3") -
         run_demo(out, json, chip)
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command(cls=ModuleCommand, context_settings={"allow_interspersed_args": False})
 def run(
-    script: Script,
+    script: RunScript = None,
     args: ScriptArgs = None,
+    module: Module = None,
     chip: Chip = "a2a3",
     numerics: Numerics = "a2a3",
     out: Out = None,
@@ -88,17 +101,19 @@ def run(
     seed: Seed = None,
     scopes: Scopes = "written",
     hoist: Hoist = "",
-    ring_heap: RingHeap = "256M",
+    ring_heap: RingHeap = None,
     pipe_slots: PipeSlots = "current",
     backend: BackendName = "sim",
 ) -> None:
-    """Run a kernel script.
+    """Run a kernel script, or with -m a module such as pytest.
 
-    Compares its outputs with their golden, reads its ring heap, and says where the time goes.
+    Compares outputs with their golden, reads the ring heap, and says where the time goes. Scripts and tests that
+    import pypto and golden run as they are. With -m one line is printed for all kernel runs, and time is simulated only
+    for --out and --json.
     """
     with exit_status():
         from pto_sim.cli.options import run_options
-        from pto_sim.cli.run import run_script
+        from pto_sim.cli.run import run_module, run_script
 
         options = run_options(
             chip=chip,
@@ -114,7 +129,12 @@ def run(
             pipe_slots=pipe_slots,
             backend=backend,
         )
-        run_script(script, args or [], options)
+        if module is not None:
+            run_module(module, [*([] if script is None else [script]), *(args or [])], options)
+        elif script is None:
+            raise typer.BadParameter("give a SCRIPT, or -m MODULE", param_hint="SCRIPT")
+        else:
+            run_script(Path(script), args or [], options)
 
 
 @app.command()

@@ -23,7 +23,7 @@ def run_options(
     seed: int | None,
     scopes: str,
     hoist: str,
-    ring_heap: str,
+    ring_heap: str | None,
     pipe_slots: str,
     backend: str,
 ) -> RunOptions:
@@ -45,7 +45,8 @@ def run_options(
         seed=seed,
         scopes=scopes,
         hoist=_names(hoist),
-        ring_heap_bytes=_ring_heap(ring_heap),
+        ring_heap_bytes=RunOptions().ring_heap_bytes if ring_heap is None else _ring_heap(ring_heap),
+        ring_heap_given=ring_heap is not None,
         pipe_slots=pipe_slots,
         backend=backend,
     )

@@ -1,7 +1,8 @@
-"""`pto-sim run`: execute a script in a session, then report, write and judge what its kernels did."""
+"""`pto-sim run`: execute a script or module in a session, then report, write and judge what its kernels did."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -9,7 +10,8 @@ from rich.console import Console
 
 from pto_sim.backend import Session, SessionResult, open_session, report_of, select
 from pto_sim.cli.debugger import stop_display_on_breakpoint
-from pto_sim.cli.script import ScriptEnd, check_script, execute
+from pto_sim.cli.run_tally import RunTally
+from pto_sim.cli.script import ScriptEnd, check_script, execute, execute_module
 from pto_sim.cli.status import FAILED, USAGE
 from pto_sim.program.errors import InputError, PtoError
 from pto_sim.program.options import RunOptions
@@ -41,6 +43,29 @@ def run_script(script: Path, argv: list[str], options: RunOptions) -> None:
     if error is not None:
         raise error
     raise typer.Exit(_status(script, argv, session, reports, end))
+
+
+def run_module(name: str, argv: list[str], options: RunOptions) -> None:
+    """Run a module such as pytest and exit with its status (typer.Exit).
+
+    Its kernel runs are counted, and reported in full only in the files that --out and --json name.
+    """
+    select(options.backend)
+    files = options.out_dir is not None or options.json_path is not None
+    if options.json_path is not None:
+        _forget(options.json_path)
+    if options.out_dir is not None:
+        run_directory.begin(options.out_dir)
+    kept = options if files else replace(options, timing=False)
+    with open_session(kept, session=None if files else RunTally(kept)) as session:
+        end = execute_module(name, argv)
+    tally = session if isinstance(session, RunTally) else RunTally.of(session)
+    typer.echo(tally.line(), err=True)
+    if session.results:
+        _write(session.results, [report_of(result, options) for result in session.results], options)
+    if end.error:
+        typer.echo(end.error, err=True)
+    raise typer.Exit(end.status or (FAILED if tally.failed else 0))
 
 
 def _execute(script: Path, argv: list[str], session: Session) -> tuple[ScriptEnd, PtoError | None]:

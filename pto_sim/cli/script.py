@@ -1,7 +1,8 @@
-"""Executing a kernel script as `__main__`, and saying clearly why one cannot be executed."""
+"""Executing a kernel script or a module as `__main__`, and saying clearly why one cannot be executed."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import sys
@@ -45,7 +46,7 @@ def execute(path: Path, argv: list[str]) -> ScriptEnd:
 
     Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
     """
-    with served_names(), _as_main(path, argv):
+    with served_names(), _as_main(str(path), argv, path.resolve().parent):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
@@ -57,11 +58,42 @@ def execute(path: Path, argv: list[str]) -> ScriptEnd:
     return ScriptEnd(0, "")
 
 
+def execute_module(name: str, argv: list[str]) -> ScriptEnd:
+    """Run the module `name` as `python -m NAME ARGS` would; errors as with `execute`.
+
+    Raises InputError (PTO057) if there is no such module.
+    """
+    with served_names(), _as_main(name, argv, Path.cwd()):
+        _check_module(name)
+        try:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            return _system_exit(end)
+        except PtoError:
+            raise
+        except Exception:
+            return ScriptEnd(1, traceback.format_exc().rstrip())
+    return ScriptEnd(0, "")
+
+
+def _check_module(name: str) -> None:
+    try:
+        found = importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # a part of a package that is not there, or of a plain module
+        found = False
+    if not found:
+        raise InputError(
+            "PTO057",
+            f"there is no module {name!r}",
+            hint="install it into the Python that runs pto-sim, or name another",
+        )
+
+
 @contextmanager
-def _as_main(path: Path, argv: list[str]) -> Iterator[None]:
-    """sys.argv and sys.path as `python SCRIPT ARGS` has them, for the duration of a `with` block."""
+def _as_main(name: str, argv: list[str], first: Path) -> Iterator[None]:
+    """sys.argv and sys.path as Python itself has them for a script or module, for the duration of a `with` block."""
     old_argv, old_path = sys.argv, list(sys.path)
-    sys.argv, sys.path[:0] = [str(path), *argv], [str(path.resolve().parent)]
+    sys.argv, sys.path[:0] = [name, *argv], [str(first)]
     try:
         yield
     finally:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
+from pto_sim.compat import code_generator as pto_backend
+from pto_sim.compat.refusal import refuser
 from pto_sim.program.errors import UnsupportedError
+
+__all__ = [
+    "BackendType", "get_backend_type", "is_backend_configured", "pto_backend", "reset_for_testing", "set_backend_type",
+]  # fmt: skip
 
 # An import of a part that is not served then reaches the hook, which names it.
 __path__: list[str] = []
@@ -38,7 +43,4 @@ def reset_for_testing() -> None:
     """Nothing to reset: no state is kept."""
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise UnsupportedError(f"pypto.backend.{name}", hint="there is no code generator; leave it out")
+__getattr__ = refuser("pypto.backend", "there is no code generator; leave it out")

@@ -1,23 +1,38 @@
-"""`pypto.ir`: the few names of the compiler that scripts pass around. There is no compiler behind them."""
+"""`pypto.ir`: the few names of the compiler that scripts pass around. There is no IR behind them."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pto_sim.compat.compiled_program import CompiledProgram, Program
+from pto_sim.compat.element_types import DataType
+from pto_sim.compat.element_types import to_torch_dtype as _to_torch_dtype
+from pto_sim.compat.pass_pipeline import (
+    DiagnosticCheck,
+    DiagnosticCheckSet,
+    DiagnosticPhase,
+    OptimizationStrategy,
+    PassContext,
+    PassDumpLevel,
+    PassManager,
+    VerificationLevel,
+    VerificationMode,
+)
+from pto_sim.compat.refusal import RefusedValueError, refuser
+from pto_sim.language.enumerations import FunctionType, Level, Role
 from pto_sim.program.errors import UnsupportedError
 
-# An import of a part that is not served then reaches the hook, which names it.
+__all__ = [
+    "CompiledProgram", "DataType", "DiagnosticCheck", "DiagnosticCheckSet", "DiagnosticPhase",
+    "DistributedCompiledProgram", "DistributedConfig", "FunctionType", "Level", "OptimizationStrategy",
+    "ParamDirection", "PassContext", "PassDumpLevel", "PassManager", "Program", "Role", "VerificationLevel",
+    "VerificationMode", "_to_runtime_shape", "_to_torch_dtype",
+]  # fmt: skip
+
 __path__: list[str] = []
-
-
-class OptimizationStrategy(enum.Enum):
-    """Pass pipelines of upstream's compiler; here they change nothing."""
-
-    Default = "default"
-    DebugTileOptimization = "debug_tile_optimization"
-    TileCCEOptimization = "tile_cce_optimization"
 
 
 class ParamDirection(enum.Enum):
@@ -28,33 +43,38 @@ class ParamDirection(enum.Enum):
     InOut = "inout"
 
 
-class PassDumpLevel(enum.Enum):
-    """How much of the compiler's passes to dump; here there are none."""
-
-    NONE = 0
-    CONCISE = 1
-    EXPLICIT = 2
-
-
 @dataclass
 class DistributedConfig:
-    """Devices of a multi-card program."""
+    """Devices of a multi-card program, as pypto checks them: distinct numbers from 0, at least one.
+
+    Raises InputError (PTO018), which is also a ValueError.
+    """
 
     device_ids: list[int] = field(default_factory=lambda: [0])
     num_sub_workers: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    runtime: str = "tensormap_and_ringbuffer"
+    aicpu_thread_num: int = 0
 
-    def __init__(self, device_ids: list[int] | None = None, num_sub_workers: int = 0, **extra: Any) -> None:
-        self.device_ids = list(device_ids or [0])
-        self.num_sub_workers = num_sub_workers
-        self.extra = extra
+    def __post_init__(self) -> None:
+        ids = self.device_ids
+        if not ids or any(device < 0 for device in ids) or len(set(ids)) != len(ids):
+            raise RefusedValueError(
+                "PTO018", f"DistributedConfig.device_ids={ids!r}", hint="give distinct device numbers from 0"
+            )
 
 
 class DistributedCompiledProgram:
     """A compiled multi-card program: scripts only test for this type."""
 
+    @classmethod
+    def from_dir(cls, *args: Any, **options: Any) -> Any:
+        """Raises UnsupportedError."""
+        raise UnsupportedError("DistributedCompiledProgram.from_dir", hint="run the script that builds the program")
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise UnsupportedError(f"pypto.ir.{name}", hint="pto-sim runs kernels and has no compiler IR")
+
+def _to_runtime_shape(shape: Sequence[int], dtype: Any) -> list[int]:
+    """The shape of the array that holds a tensor: the same, as packed types are not modelled."""
+    return list(shape)
+
+
+__getattr__ = refuser("pypto.ir", "pto-sim runs kernels and has no compiler IR")

@@ -13,6 +13,7 @@ import numpy as np
 from pto_sim.frontend.annotations import DynVar, ScalarType, Tensor, TensorType, Tile, ValueAnnotation
 from pto_sim.program.dtypes import DataType, from_numpy
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
+from pto_sim.program.host_arrays import is_torch, view_as_numpy
 from pto_sim.program.model import Site
 
 
@@ -70,31 +71,33 @@ def _annotation(annotation: Any, name: str, site: Site) -> TensorType | ScalarTy
 
 
 def as_array(name: str, value: Any, site: Site) -> np.ndarray:
-    """A caller's tensor as a NumPy array without a copy: NumPy, or torch on the CPU.
+    """A caller's tensor as a NumPy array on the same memory: NumPy, torch on the CPU, DLPack or a buffer.
 
     Raises InputError (PTO010) for anything else.
     """
-    if isinstance(value, np.ndarray):
-        return value
-    if type(value).__module__.split(".")[0] == "torch":
-        return _from_torch(value)
-    raise InputError(
-        "PTO010",
-        f"argument '{name}' must be an array",
-        site=site,
-        values=f"got {type(value).__name__}",
-        hint="pass a NumPy array (ml_dtypes for BF16) or a torch tensor on the CPU",
-    )
+    try:
+        return view_as_numpy(value)
+    except TypeError as error:
+        raise InputError(
+            "PTO010",
+            f"argument '{name}' must be an array",
+            site=site,
+            values=f"got {type(value).__name__}: {error}",
+            hint="pass a NumPy array (ml_dtypes for BF16) or a torch tensor on the CPU",
+        ) from error
 
 
-def _from_torch(value: Any) -> np.ndarray:
-    import ml_dtypes
-    import torch
+def argument_array(parameter: Parameter, value: Any, site: Site) -> np.ndarray:
+    """`as_array`, and the same bits unsigned where a torch tensor stands for an unsigned parameter.
 
-    tensor = value.detach()
-    if tensor.dtype is torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
+    torch has no arithmetic on uint16, uint32 and uint64: its users hold such values in the signed type.
+    """
+    array = as_array(parameter.name, value, site)
+    wanted = parameter.type.dtype if isinstance(parameter.type, TensorType) else None
+    if is_torch(value) and wanted is not None and wanted.kind == "uint" and wanted.numpy is not None:
+        signed = array.dtype.kind == "i" and array.itemsize == wanted.nbytes
+        return array.view(wanted.numpy) if signed else array
+    return array
 
 
 def check_tensor(

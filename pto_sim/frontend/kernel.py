@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import ctypes
 import functools
 import types
 from collections.abc import Callable, Sequence
@@ -16,14 +17,15 @@ from pto_sim.engine.run import FunctionFacts, current_run, run_kernel
 from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.storage import Tensor as TensorHandle
 from pto_sim.frontend.annotations import DynVar, ScalarType, TensorType
-from pto_sim.frontend.binding import Parameter, as_array, check_tensor, dtype_of, parameters_of
+from pto_sim.frontend.binding import Parameter, argument_array, check_tensor, dtype_of, parameters_of
 from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import leaves_loop
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
-from pto_sim.program.errors import InputError, KernelError
-from pto_sim.program.launch import kernel_runner
+from pto_sim.program.errors import InputError, KernelError, UnsupportedError
+from pto_sim.program.host_arrays import is_array, is_torch, view_as_numpy, view_as_torch
+from pto_sim.program.launch import kernel_compiler, kernel_runner
 from pto_sim.program.model import Site
 from pto_sim.program.options import RunOptions
 
@@ -175,6 +177,10 @@ class JitKernel(KernelFunction):
     outputs: one array, or a tuple).
     """
 
+    def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
+        super().__init__(function, auto_scope)
+        self._cache: dict[tuple[Any, ...], Any] = {}  # pypto's own name: its tests look into it
+
     def __call__(self, *args: Any, config: Any = None) -> Any:
         if current_run() is not None:
             raise KernelError(
@@ -184,22 +190,45 @@ class JitKernel(KernelFunction):
                 hint="make it @pl.jit.inline to use it inside another kernel",
             )
         complete, given = self._complete(args)
+        self._specialised(complete, config)
         runner = kernel_runner.get()
         if runner is not None:
-            outputs: Any = runner(self, complete)
+            outputs: Any = runner(self, complete, config)
         else:
             outputs = run_kernel(self, complete, RunOptions(), ()).outputs
         if given:
             for parameter, value in zip(self.parameters, args, strict=True):
                 if parameter.name in outputs:
-                    as_array(parameter.name, value, self.site)[...] = outputs[parameter.name]
+                    argument_array(parameter, value, self.site)[...] = outputs[parameter.name]
             return None
-        values = tuple(outputs[p.name] for p in self.parameters if p.is_output)
-        return values[0] if len(values) == 1 else values
+        values = [outputs[p.name] for p in self.parameters if p.is_output]
+        if any(is_torch(arg) for arg in args):  # results are of the library that the caller uses
+            values = [view_as_torch(value) for value in values]
+        return values[0] if len(values) == 1 else tuple(values)
 
-    def compile(self, *args: Any, config: Any = None) -> JitKernel:
-        """The kernel itself: there is no code to generate, and calling it runs it."""
-        return self
+    def compile(self, *args: Any, config: Any = None) -> Any:
+        """What calling the kernel with `args` runs: there is no code to generate, so it is the kernel itself.
+
+        For a script written for pypto it is pypto's CompiledProgram, one for each specialisation.
+        """
+        return self._specialised(self._complete(args)[0], config)
+
+    def lower(self, *args: Any, config: Any = None) -> Any:
+        """What a script written for pypto holds as the kernel's IR. Raises UnsupportedError outside such a script."""
+        compiler = kernel_compiler.get()
+        if compiler is None:
+            raise UnsupportedError(f"the IR of kernel '{self.name}'", site=self.site, hint="call the kernel")
+        return compiler(self, config, lowered=True)
+
+    def _specialised(self, args: Sequence[Any], config: Any) -> Any:
+        """The compiled form for arguments like `args`, made at most once; extents of pl.dynamic do not count."""
+        compiler = kernel_compiler.get()
+        if compiler is None:
+            return self
+        key = tuple(_specialisation(parameter, value) for parameter, value in zip(self.parameters, args, strict=True))
+        if key not in self._cache:
+            self._cache[key] = compiler(self, config)
+        return self._cache[key]
 
     @property
     def param_names(self) -> list[str]:
@@ -229,7 +258,7 @@ class JitKernel(KernelFunction):
         values = {p.name: next(queue) for p in inputs}
         for parameter in inputs:
             if isinstance(parameter.type, TensorType):
-                self._check(parameter, as_array(parameter.name, values[parameter.name], self.site), extents)
+                self._check(parameter, argument_array(parameter, values[parameter.name], self.site), extents)
         return [values[p.name] if p.name in values else self._empty(p, extents) for p in self.parameters], False
 
     def _empty(self, parameter: Parameter, extents: dict[DynVar, int]) -> np.ndarray:
@@ -266,7 +295,7 @@ class JitKernel(KernelFunction):
             if not isinstance(parameter.type, TensorType):
                 result.append(EntryArgument(parameter.name, "scalar", _scalar(parameter, value, self.site), None))
                 continue
-            array = as_array(parameter.name, value, self.site)
+            array = argument_array(parameter, value, self.site)
             self._check(parameter, array, extents)
             result.append(EntryArgument(parameter.name, parameter.type.direction, array, dtype_of(array)))
         return result
@@ -285,11 +314,25 @@ class JitKernel(KernelFunction):
         return variant
 
 
+def _specialisation(parameter: Parameter, value: Any) -> Any:
+    """What of an argument a compiled form depends on: its type, and its extents but for those of pl.dynamic."""
+    if not is_array(value):
+        return value
+    array = view_as_numpy(value)
+    declared = parameter.type.shape if isinstance(parameter.type, TensorType) else None
+    if declared is None or len(declared) != array.ndim:
+        return array.dtype, array.shape
+    extents = zip(declared, array.shape, strict=True)
+    return array.dtype, tuple(None if isinstance(want, DynVar) else have for want, have in extents)
+
+
 def _scalar(parameter: Parameter, value: Any, site: Site) -> Any:
     if isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
+    if isinstance(value, ctypes._SimpleCData):
+        return value.value
+    if isinstance(value, np.generic) or (is_array(value) and view_as_numpy(value).ndim == 0):
+        return view_as_numpy(value).item()
     wanted = parameter.type.dtype.name if isinstance(parameter.type, ScalarType) else "a scalar"
     raise InputError(
         "PTO010",

@@ -87,16 +87,14 @@ class KernelProgram:
         for name, method in methods.items():
             method.program = self
             setattr(self, name, method)
+        self._methods = methods
         self.entry = self._entry(methods)
 
     def _entry(self, methods: dict[str, Any]) -> EntryMethod:
         for kinds in (("orchestration",), ("opaque",), _PLAIN, _TASKS):
             found = [m for m in methods.values() if m.kind in kinds]
             if found:
-                chosen = found[-1]
-                entry = EntryMethod(chosen.function, chosen.auto_scope)
-                entry.program = self
-                return entry
+                return self.entry_of(found[-1].name)
         raise InputError(
             "PTO010", f"the program '{self.name}' has no @pl.function", hint="decorate its methods with @pl.function"
         )
@@ -107,6 +105,18 @@ class KernelProgram:
     def compile(self, *args: Any, config: Any = None) -> KernelProgram:
         """The program itself: there is no code to generate."""
         return self
+
+    @property
+    def methods(self) -> dict[str, TaskMethod | PlainMethod]:
+        """The functions of the program by name, in the order of the class."""
+        return dict(self._methods)
+
+    def entry_of(self, name: str) -> EntryMethod:
+        """The method called `name` as an entry of its own. Raises KeyError if there is none."""
+        chosen = self._methods[name]
+        entry = EntryMethod(chosen.function, chosen.auto_scope)
+        entry.program = self
+        return entry
 
     @property
     def parameters(self) -> Sequence[Parameter]:

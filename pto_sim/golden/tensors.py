@@ -9,18 +9,13 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from pto_sim.program.dtypes import DataType, from_numpy
 from pto_sim.program.errors import InputError
+from pto_sim.program.host_arrays import BF16, is_array, is_torch, view_as_numpy, view_as_torch
 
-BF16 = np.dtype(ml_dtypes.bfloat16)
-
-
-def is_torch(value: object) -> bool:
-    """Whether `value` is a torch tensor or a torch dtype, told without importing torch."""
-    return type(value).__module__.split(".")[0] == "torch"
+__all__ = ["BF16", "as_numpy", "as_torch", "has_torch", "is_torch", "numpy_dtype", "to_float32"]
 
 
 def has_torch() -> bool:
@@ -54,25 +49,13 @@ def numpy_dtype(dtype: object, where: str) -> np.dtype:
 
 
 def as_numpy(value: Any) -> np.ndarray:
-    """`value` as an array, without a copy where possible. A torch tensor must be on the CPU."""
-    if not is_torch(value):
-        return np.asarray(value)
-    import torch
-
-    tensor = value.detach().contiguous()
-    if tensor.dtype is torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(BF16)
-    return tensor.numpy()
+    """`value` as an array, on the same memory where it has any. A torch tensor must be on the CPU."""
+    return view_as_numpy(value) if is_array(value) else np.asarray(value)
 
 
 def as_torch(array: np.ndarray) -> Any:
-    """A torch tensor that shares the memory of `array` (a copy if it is not contiguous)."""
-    import torch
-
-    dense = np.ascontiguousarray(array)
-    if dense.dtype == BF16:
-        return torch.from_numpy(dense.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(dense)
+    """A torch tensor that shares the memory of `array`, see `host_arrays.view_as_torch`."""
+    return view_as_torch(array)
 
 
 def to_float32(value: Any) -> np.ndarray:

@@ -17,7 +17,8 @@ class RunOptions:
     fail_on: finding codes that fail the run; None means every finding of severity error.
     timing: simulate time. seed: seed of the harness' fixtures.
     scopes: 'written', 'flat' or 'auto'. hoist: names of create_tensor results to declare at the frame.
-    ring_heap_bytes: heap of each of the four rings. pipe_slots: 'current' or 'seed'.
+    ring_heap_bytes: heap of each of the four rings; ring_heap_given: the user chose it, a script does not change it.
+    ring_task_window, ring_dep_pool: task slots and dependency edges of each ring. pipe_slots: 'current' or 'seed'.
     backend: 'sim' or 'npu'.
     threads: host threads of a matrix product (never changes a bit).
     lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
@@ -36,6 +37,9 @@ class RunOptions:
     scopes: str = "written"
     hoist: tuple[str, ...] = ()
     ring_heap_bytes: tuple[int, int, int, int] = (268435456, 268435456, 268435456, 268435456)
+    ring_heap_given: bool = False
+    ring_task_window: tuple[int, int, int, int] = (16384, 16384, 16384, 16384)
+    ring_dep_pool: tuple[int, int, int, int] = (16384, 16384, 16384, 16384)
     pipe_slots: str = "current"
     backend: str = "sim"
     threads: int = 1
