@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.storage import FILL_BYTE, Tensor
+from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import batched_box, operand_boxes
-from pto_sim.numerics.element_types import ScalarRangeError
+from pto_sim.engine.value_errors import index_error
+from pto_sim.numerics.element_types import FILL_BYTE, ScalarRangeError
 from pto_sim.numerics.elementwise import IntegerDivisionError
+from pto_sim.numerics.index_errors import GatherIndexError, TooManyMatchesError
 from pto_sim.numerics.l0_tiling import k_split
-from pto_sim.numerics.movement import GatherIndexError
 from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
 from pto_sim.program.dtypes import DTYPES, DataType
 from pto_sim.program.errors import KernelError
@@ -104,15 +105,8 @@ class Compute:
                 values=str(error),
                 hint="change the value or the element type",
             ) from error
-        except GatherIndexError as error:
-            core = self.run.task_core("pl.gather")
-            raise KernelError(
-                "PTO205",
-                "a gather index is outside its row",
-                site=self.run.site(),
-                values=f"{error} (block {int(core.lanes.ids[min(error.lane, len(core.lanes) - 1)])})",
-                hint="clamp the index, or mask the rows that have none",
-            ) from error
+        except (GatherIndexError, TooManyMatchesError) as error:
+            raise index_error(self.run, plan.row.name, error) from error
 
     def _scalar_type(self, name: str, value: Any) -> ValueType:
         if isinstance(value, LaneScalar):

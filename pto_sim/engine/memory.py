@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.storage import FILL_BYTE, Storage, Tensor, element_count, row_major
+from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import reshaped_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
+from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
 from pto_sim.program.model import Access, OpSignature, TaskArg, TensorInfo, ValueType

@@ -16,7 +16,7 @@ import numpy as np
 from pto_sim.engine.arguments import EntryArgument
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
-from pto_sim.engine.lanes import BlocksDisagreeError
+from pto_sim.engine.lanes import BlocksDisagreeError, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.recorder import Recorder
@@ -177,9 +177,16 @@ class Run:
     # -- what happens -------------------------------------------------------------------------------
 
     def touch(
-        self, tensor: Tensor, write: bool, site: int, offsets: np.ndarray, sizes: tuple[int, ...], changed: bool = True
+        self,
+        tensor: Tensor,
+        write: bool,
+        site: int,
+        offsets: np.ndarray,
+        sizes: tuple[int, ...],
+        changed: bool = True,
+        lanes: LaneSet | None = None,
     ) -> None:
-        """A task read or wrote boxes of a tensor on the active lanes."""
+        """A task read or wrote boxes of a tensor on the active lanes, or each on the lane that `lanes` has for it."""
         core, task = self.core, self.task
         assert core is not None and task is not None
         argument = tensor.argument
@@ -187,9 +194,10 @@ class Run:
         if entry is None:
             entry = task.arguments[id(argument)] = (argument, [False, False])
         entry[1][1 if write else 0] = True
-        core.recorder.accesses.append((tensor.storage.tensor, write, site, core.lanes, offsets, sizes, tensor.strides))
+        lanes = core.lanes if lanes is None else lanes
+        core.recorder.accesses.append((tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides))
         if self.observers:
-            access = Access(tensor.storage.tensor, write, site, core.lanes.ids, offsets, sizes, tensor.strides)
+            access = Access(tensor.storage.tensor, write, site, lanes.ids, offsets, sizes, tensor.strides)
             for observer in self.observers:
                 observer.on_access(task.index, access, changed=changed)
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import ValueType
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
-
-# Every byte of a buffer that nothing has written holds this value: NaN in the float types, -1 in the signed integers.
-FILL_BYTE = 0xFF
 
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 

@@ -25,6 +25,7 @@ from pto_sim.language.decorators import dynamic, jit
 from pto_sim.language.decorators import inline as inline
 from pto_sim.language.dtypes import *  # noqa: F403
 from pto_sim.language.enumerations import *  # noqa: F403
+from pto_sim.language.indexed import *  # noqa: F403
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operators import *  # noqa: F403
 from pto_sim.language.padding import (

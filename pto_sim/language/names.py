@@ -11,9 +11,8 @@ from pto_sim.program.model import Site
 
 # Names of pypto.language that are known and not modelled (pypto: python/pypto/language/__init__.py).
 _NOT_MODELLED_TEXT = """
-MemRef TileView TensorView abs_ arange_ axpy barrier
-func_attr gather_compare mgather mscatter paged_gather
-scatter_update tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv
+MemRef TileView TensorView
+func_attr tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv
 tpush_to_aic tpush_to_aiv view
 """
 NOT_MODELLED = frozenset(_NOT_MODELLED_TEXT.split())

@@ -1,4 +1,4 @@
-"""Comparisons, selection, sorting, gathers and scatters: operators with keywords or several forms."""
+"""Comparisons, selection, sorting, random numbers and triangles: operators with keywords or several forms."""
 
 from __future__ import annotations
 
@@ -8,26 +8,12 @@ from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.numerics.comparisons import MODES
-from pto_sim.numerics.patterns import PATTERNS
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
 
 __all__ = [
-    "MaskPattern", "cmp", "cmps", "gather", "gather_mask", "gatherb", "mrgsort", "part_add", "part_max", "part_min",
-    "part_mul", "random", "scatter", "scatter_mask", "sel", "sels", "sort32", "tri",
+    "cmp", "cmps", "mrgsort", "part_add", "part_max", "part_min", "part_mul", "random", "sel", "sels", "sort32", "tri",
 ]  # fmt: skip
-
-
-class MaskPattern:
-    """Which columns a masked gather or scatter takes; the digits read from the right."""
-
-    P0101 = 1
-    P1010 = 2
-    P0001 = 3
-    P0010 = 4
-    P0100 = 5
-    P1000 = 6
-    P1111 = 7
 
 
 def _wrong(run: Run, rule: str, values: str, hint: str) -> KernelError:
@@ -96,98 +82,6 @@ def mrgsort(*parts: Any, block_len: Any = None, exhausted: bool = False, tmp: An
 def _is_scratch(lists: list[Any]) -> bool:
     """The last tile is the scratch of the tile form: as wide as the lists before it together."""
     return lists[-1].shape[-1] >= sum(part.shape[-1] for part in lists[:-1])
-
-
-def gather(
-    x: Any,
-    dim: Any = -1,
-    index: Any = None,
-    *,
-    mask_pattern: Any = None,
-    output_dtype: DataType | None = None,
-    **other: Any,
-) -> Tile:
-    """out[b, k] = x[b, index[b, k]]; mask_pattern=: the columns of a pattern; gather(x, idx, tmp) of a tile is flat."""
-    run = require_run("pl.gather")
-    x = _tile(run, x)
-    if other:
-        raise UnsupportedError(
-            f"pl.gather({', '.join(sorted(other))}=)", site=run.site(), hint="compare and sort, then gather by index"
-        )
-    if mask_pattern is not None:
-        return gather_mask(x, mask_pattern, output_dtype=output_dtype)
-    if isinstance(dim, (Tile, Tensor)):
-        return run.compute.apply("gather_flat", (x, dim), {})
-    if index is None or dim not in (-1, x.ndim - 1):
-        raise _wrong(run, "pl.gather needs index= along the last axis", f"dim {dim}", "pl.gather(x, dim=-1, index=i)")
-    if x.ndim == 2:
-        return run.compute.apply("gather", (x, index), {})
-    index = _tile(run, index)
-    rows = 1
-    for extent in x.shape[:-1]:
-        rows *= extent
-    flat = run.memory.reshape(x, (rows, x.shape[-1]))
-    picked = run.compute.apply("gather", (flat, run.memory.reshape(index, (rows, index.shape[-1]))), {})
-    result = run.memory.reshape(picked, index.shape)
-    assert isinstance(result, Tile)
-    return result
-
-
-def gather_mask(src: Any, mask_pattern: Any, *, output_dtype: DataType | None = None) -> Tile:
-    """The columns of a pattern, side by side; output_dtype reads their bits as another type of the same width."""
-    run = require_run("pl.gather_mask")
-    src = _tile(run, src)
-    if mask_pattern not in PATTERNS:
-        raise _wrong(
-            run, "there is no such mask pattern", f"got {mask_pattern!r}", "use pl.tile.MaskPattern.P0101, ..."
-        )
-    dtype = output_dtype or src.dtype
-    if dtype.nbytes != src.dtype.nbytes:
-        raise _wrong(
-            run, "output_dtype must be as wide as the tile's type", f"{src.dtype.name} to {dtype.name}", "cast it after"
-        )
-    return run.compute.apply("gather_mask", (src,), {"pattern": int(mask_pattern), "dtype": dtype.name})
-
-
-def gatherb(src: Any, offsets: Any, *, output_dtype: DataType | None = None) -> Tile:
-    """Blocks of 32 bytes of `src` by byte offset."""
-    run = require_run("pl.gatherb")
-    src, offsets = _tile(run, src), _tile(run, offsets)
-    columns = offsets.shape[-1] * 32 // src.dtype.nbytes
-    return run.compute.apply("gatherb", (src, offsets), {"columns": columns})
-
-
-def scatter(
-    x: Any, dim: Any = None, index: Any = None, src: Any = None, *, mask_pattern: Any = None, dst: Any = None
-) -> Tile:
-    """x with out[b, index[b, k]] = src[b, k]; of tiles scatter(dst, src, flat_index); by pattern x spread over dst."""
-    run = require_run("pl.scatter")
-    x = _tile(run, x)
-    if mask_pattern is not None:
-        return scatter_mask(x, mask_pattern=mask_pattern, dst=dst)
-    if isinstance(dim, (Tile, Tensor)):
-        return run.compute.apply("scatter_flat", (x, dim, index), {})
-    if dim not in (-1, x.ndim - 1) or index is None or src is None:
-        raise _wrong(run, "pl.scatter goes along the last axis", f"dim {dim}", "pl.scatter(x, dim=-1, index=i, src=s)")
-    index, rows = _tile(run, index), x.shape[0]
-    starts = run.compute.apply("arange", (), {"start": 0, "shape": (1, rows), "dtype": "INT32", "descending": False})
-    column = run.compute.apply("mul", (run.memory.reshape(starts, (rows, 1)), x.shape[-1]), {})
-    flat = (
-        index
-        if index.dtype.name == "INT32"
-        else run.compute.apply("cast", (index,), {"target": "INT32", "mode": "rint"})
-    )
-    return run.compute.apply("scatter_flat", (x, src, run.compute.apply("add", (flat, column), {})), {})
-
-
-def scatter_mask(x: Any, mask_pattern: Any, dst: Any) -> Tile:
-    """x spread over the columns of a pattern; the others are 0."""
-    run = require_run("pl.scatter_mask")
-    if mask_pattern not in PATTERNS:
-        raise _wrong(
-            run, "there is no such mask pattern", f"got {mask_pattern!r}", "use pl.tile.MaskPattern.P0101, ..."
-        )
-    return run.compute.apply("scatter_mask", (dst, x), {"pattern": int(mask_pattern)})
 
 
 def _part(name: str, a: Any, b: Any) -> Tile:

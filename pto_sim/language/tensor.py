@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pto_sim.language import cube, operators, padding, selection, storage
+from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
 
 
@@ -13,7 +13,7 @@ def dim(x: Any, axis: int) -> int:
     return x.shape[axis]
 
 
-_MODULES = (operators, storage, padding, cube, selection)
+_MODULES = (operators, storage, padding, cube, selection, indexed)
 create = storage.create_tensor
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
-from pto_sim.language import cube, operators, padding, selection, storage
+from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.program.errors import UnsupportedError
 
-MaskPattern = selection.MaskPattern
-_MODULES = (operators, storage, padding, cube, selection)
+MaskPattern = indexed.MaskPattern
+_MODULES = (operators, storage, padding, cube, selection, indexed)
 
 
 def get_block_idx() -> Any:
@@ -41,8 +41,9 @@ def _tile_form(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def form(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if type(result) is Tile:
-            result.explicit = True
+        for part in result if type(result) is tuple else (result,):
+            if type(part) is Tile:
+                part.explicit = True
         return result
 
     return form
@@ -55,6 +56,8 @@ _FORMS = {
     if callable(value) and not name.startswith("_") and not isinstance(value, type)
 }
 _FORMS["create"] = _FORMS["create_tile"]
+_FORMS["gather"] = _tile_form(indexed.tile_gather)
+_FORMS["scatter"] = _tile_form(indexed.tile_scatter)
 _FORMS["ci"] = _FORMS["arange"]
 
 

@@ -22,6 +22,7 @@ from pto_sim.lowering.lanes import Lanes
 from pto_sim.lowering.lowered import L0Use
 from pto_sim.lowering.lowered import Pipe as GmPipe
 from pto_sim.lowering.opclass import Role
+from pto_sim.lowering.scalar_loops import SCALAR_STEP_CYCLES, emit_gather, emit_scatter
 from pto_sim.lowering.schedule import OP, PUSH, Schedule, Step
 from pto_sim.lowering.storage import BufferKeys, Lifetime
 from pto_sim.lowering.tile_aliases import loads_into_tiles, unpacked_views
@@ -29,9 +30,6 @@ from pto_sim.lowering.unit_split import ACC, AIC, AIV, MAT, VEC, UnitSplit
 from pto_sim.lowering.vector_emission import emit_vector
 from pto_sim.numerics.optable import OP_TABLE
 from pto_sim.program.model import OpSignature, Program, Stream, TileOp
-
-LOOP_ITERATION_CYCLES = 8
-"""Scalar work of one loop iteration: counter, compare, branch and address updates. Assumed; no source gives it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class StreamLowering:
     def _loop(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
         if signature.op == "loop.iter":
             for core in self._cores(unit):
-                self.emitter.issue(Kind.SCALAR, core, (LOOP_ITERATION_CYCLES,), site=signature.site)
+                self.emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), site=signature.site)
 
     def _load(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
         out = signature.out
@@ -273,13 +271,31 @@ class StreamLowering:
         """The scalar unit reads one element of a tile."""
         reads = [self._source(index, value) for value in op.ins]
         for core in self._cores(unit):
-            self.emitter.issue(Kind.SCALAR, core, (LOOP_ITERATION_CYCLES,), reads=reads, site=signature.site)
+            self.emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), reads=reads, site=signature.site)
+
+    def _gather(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        """Rows or elements of GM by index. In the cube's memory the index is read from GM."""
+        out = signature.out
+        assert out is not None
+        reads = [self._source(index, value) for value in op.ins] if unit == AIV else []
+        for core in self._cores(unit):
+            extent = rows_cols(out.shape) if unit == AIC else self.lanes.part(core, out.shape)
+            root = self._define(index, unit, core)
+            emit_gather(self.emitter, core, signature, extent, itemsize_bytes(out.dtype), reads, root)
+
+    def _scatter(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        """Elements of a tile to GM by index."""
+        source = self.split.types[op.ins[0]]
+        reads = [self._source(index, value) for value in op.ins]
+        for core in self.lanes.writers(source.shape):
+            rows, cols = self.lanes.part(core, source.shape)
+            emit_scatter(self.emitter, core, signature, rows * cols, itemsize_bytes(source.dtype), reads)
 
     def _nothing(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
         """A view has no instruction."""
 
     _ISSUE: ClassVar = {
         Role.LOOP: _loop, Role.LOAD: _load, Role.STORE: _store, Role.READ: _read, Role.WRITE: _write,
-        Role.SCALAR: _scalar,
+        Role.SCALAR: _scalar, Role.GATHER: _gather, Role.SCATTER: _scatter,
         Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from pto_sim.program.errors import UnsupportedError
 
 
 class Role(Enum):
-    """How lowering treats an op. VIEW and CREATE produce no instruction."""
+    """How lowering treats an op. VIEW and CREATE produce no instruction. GATHER and SCATTER access GM by an index."""
 
     LOAD = "load"
     STORE = "store"
@@ -22,7 +22,12 @@ class Role(Enum):
     VECTOR = "vector"
     LOOP = "loop"
     SCALAR = "scalar"
+    GATHER = "gather"
+    SCATTER = "scatter"
 
+
+LOADS = (Role.LOAD, Role.GATHER)
+"""Roles whose result comes from GM and lives where its consumers are."""
 
 _ROLES = {
     "load": Role.LOAD,
@@ -36,6 +41,8 @@ _ROLES = {
     "full": Role.VECTOR,
     "arange": Role.VECTOR,
     "fillpad": Role.VECTOR,
+    "mgather": Role.GATHER,
+    "mscatter": Role.SCATTER,
     "tile.read": Role.SCALAR,
     "loop.begin": Role.LOOP,
     "loop.iter": Role.LOOP,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pto_sim.lowering.dtypes import nbytes
 from pto_sim.lowering.loops import LoopNest, scan_loops
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR, VECTOR_TO_CUBE
-from pto_sim.lowering.opclass import Role, role_of
+from pto_sim.lowering.opclass import LOADS, Role, role_of
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.model import OpSignature, Program, Site, Stream, ValueType
 
@@ -137,7 +137,7 @@ class _Splitter:
         live = [False] * len(self.ops)
         for index in range(len(self.ops) - 1, -1, -1):
             op, role = self.ops[index], self.roles[index]
-            if role in (Role.STORE, Role.WRITE, Role.READ, Role.LOOP, Role.SCALAR) or (
+            if role in (Role.STORE, Role.SCATTER, Role.WRITE, Role.READ, Role.LOOP, Role.SCALAR) or (
                 op.out >= 0 and self.root[op.out] in needed
             ):
                 live[index] = True
@@ -161,6 +161,9 @@ class _Splitter:
                 self.homes[root] = frozenset({ACC})
             elif role is Role.VECTOR:
                 self.homes[root] = frozenset({MAT if self._folds_to_mat(root, uses) else VEC})
+            elif role is Role.GATHER:
+                memory = dict(self.signatures[self.definition[root]].attrs)["memory"]
+                self.homes[root] = frozenset({MAT if memory == "mat" else VEC})
         for wanted in (Role.CREATE, Role.LOAD):  # a destination of an assemble is placed before its sources
             for root in roots:
                 if self.roles[self.definition[root]] is wanted:
@@ -197,7 +200,7 @@ class _Splitter:
                 demand.add(ACC)
             elif role is Role.CUBE:
                 demand.add(MAT)
-            elif role is Role.VECTOR:
+            elif role in (Role.VECTOR, Role.GATHER, Role.SCATTER):
                 demand.add(VEC)
             elif role is Role.ASSEMBLE and position == 1:
                 demand |= self.homes.get(self.root[self.ops[index].ins[0]], frozenset({VEC}))
@@ -218,19 +221,19 @@ class _Splitter:
             return AIC
         if role is Role.VECTOR:
             return AIC if op.out >= 0 and self.homes[self.root[op.out]] == {MAT} else AIV
-        if role is Role.LOAD:
+        if role in LOADS:
             homes = self.homes[self.root[op.out]]
             return (AIC if MAT in homes else 0) | (AIV if VEC in homes else 0)
         if role is Role.STORE:
             return AIV if VEC in self.homes[self.root[op.ins[0]]] else AIC
         if role is Role.ASSEMBLE:
             return self._assemble_unit(index)
-        if role is Role.SCALAR:
+        if role in (Role.SCALAR, Role.SCATTER):
             return AIV
         return 0
 
     def _is_load(self, value: int) -> bool:
-        return self.roles[self.definition[self.root[value]]] is Role.LOAD
+        return self.roles[self.definition[self.root[value]]] in LOADS
 
     def _assemble_unit(self, index: int) -> int:
         target = self.homes[self.root[self.ops[index].ins[0]]]
@@ -270,7 +273,7 @@ class _Splitter:
         return tuple(transfers), crossing_of
 
     def _crossing_direction(self, index: int, value: int, unit: int) -> str | None:
-        if self.roles[index] not in (Role.CUBE, Role.VECTOR, Role.ASSEMBLE):
+        if self.roles[index] not in (Role.CUBE, Role.VECTOR, Role.ASSEMBLE, Role.GATHER, Role.SCATTER):
             return None
         homes = self.homes[self.root[value]]
         if unit == AIV and VEC not in homes:
@@ -293,6 +296,6 @@ class _Splitter:
             if self.roles[index] is Role.STORE and units[index] == AIC:
                 stores[op.gm].add((op.signature, self.nest.bodies[body].statement))
                 last[op.gm, body] = op.ins[0]
-            elif self.roles[index] is Role.LOAD and units[index] == AIV and (op.gm, body) in last:
+            elif self.roles[index] in LOADS and units[index] == AIV and (op.gm, body) in last:
                 fences[index] = last.pop((op.gm, body))
         return {i: v for i, v in fences.items() if len(stores[self.ops[i].gm]) == 1}

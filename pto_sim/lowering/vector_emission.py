@@ -6,7 +6,8 @@ from ascend_model.isa import Kind
 from pto_sim.lowering.block_emitter import BlockEmitter
 from pto_sim.lowering.dtypes import itemsize_bytes
 from pto_sim.lowering.lanes import Lanes
-from pto_sim.lowering.vector_ops import TileExtent, vector_steps
+from pto_sim.lowering.scalar_loops import SCALAR_STEP_CYCLES
+from pto_sim.lowering.vector_ops import TileExtent, VectorStep, vector_steps
 from pto_sim.program.model import ValueType
 
 
@@ -39,11 +40,17 @@ def emit_vector(
         previous: int | None = None
         target = defines
         for step in vector_steps(op, dtype, extent, scalar_operand=scalar_operand, row_operand=row_operand):
-            args = (int(step.op), step.rows, step.row_bytes, int(step.packed))
+            kind, args = _instruction(step)
             deps = [previous] if previous is not None and step.chained else []
             later = updates if defines is None else defines
             previous = emitter.issue(
-                Kind.VEC, core, args, deps=deps, reads=reads, defines=target,
+                kind, core, args, deps=deps, reads=reads, defines=target,
                 updates=later if target is None else None, site=site,
             )  # fmt: skip
             target = None
+
+
+def _instruction(step: VectorStep) -> tuple[Kind, tuple[int, ...]]:
+    if step.op is None:
+        return Kind.SCALAR, (step.rows * SCALAR_STEP_CYCLES,)
+    return Kind.VEC, (int(step.op), step.rows, step.row_bytes, int(step.packed))

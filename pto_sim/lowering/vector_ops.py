@@ -43,10 +43,10 @@ _ROW_BY_ROW_PREFIXES = ("row_expand", "col_expand")
 class VectorStep(NamedTuple):
     """One vector instruction: its class, rows, valid bytes of a row, and whether rows are packed.
 
-    chained: it needs the previous step's result.
+    chained: it needs the previous step's result. op None: a loop of the scalar unit over `rows` elements instead.
     """
 
-    op: VecOp
+    op: VecOp | None
     rows: int
     row_bytes: int
     packed: bool
@@ -100,7 +100,10 @@ def vector_steps(
     packed = tile.packed and not row_operand and not op.startswith(_ROW_BY_ROW_PREFIXES)
     steps = []
     for name in names:
-        if name == "vbrcb":
+        if name in ("scalar", "scalar_row"):
+            count = tile.rows * tile.cols if name == "scalar" else tile.cols
+            steps.append(VectorStep(None, count, 0, False))
+        elif name == "vbrcb":
             steps.append(VectorStep(VecOp.BRCB, 1, max(1, tile.rows) * tile.itemsize_bytes, True))
         else:
             steps.append(VectorStep(vector_class(name, dtype), tile.rows, tile.row_bytes, packed))

@@ -26,6 +26,9 @@ STORAGE = MappingProxyType(
 )
 NAMES = MappingProxyType({dtype: name for name, dtype in STORAGE.items()})
 
+FILL_BYTE = 0xFF
+"""Every byte that nothing has written holds this value: NaN in the float types, -1 in the signed integers."""
+
 FLOATS = ("FP32", "FP16", "BF16")
 INTS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32")
 

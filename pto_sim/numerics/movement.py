@@ -8,16 +8,8 @@ import numpy as np
 from numba import njit
 
 from pto_sim.numerics.element_types import STORAGE, align_lanes, scalar_of
+from pto_sim.numerics.index_errors import GatherIndexError
 from pto_sim.numerics.profiles import CPU_SIM
-
-
-class GatherIndexError(IndexError):
-    """A gather index lies outside its source row. lane, row, column: where the index stands; index: its value."""
-
-    def __init__(self, lane: int, row: int, column: int, index: int, extent: int) -> None:
-        super().__init__(f"gather index {index} at [{row}, {column}] of lane {lane} is outside 0..{extent - 1}")
-        self.lane, self.row, self.column, self.index, self.extent = lane, row, column, index, extent
-
 
 _WORDS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64)}
 
@@ -58,7 +50,7 @@ def gather(source: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> n
     if bad >= 0 and profile != CPU_SIM:
         lane, row, column = (int(axis) for axis in np.unravel_index(bad, out.shape))
         value = int(index[min(lane, len(index) - 1), row, column])
-        raise GatherIndexError(lane, row, column, value, source.shape[-1])
+        raise GatherIndexError(lane, (row, column), value, source.shape[-1])
     return out
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pto_sim.numerics import casts, elementwise, expand, matmul, movement, reductions, transcendental
 from pto_sim.numerics.element_types import FLOATS, INTS
 from pto_sim.numerics.op_row import OpRow
+from pto_sim.numerics.rows_indexed import INDEXED_ROWS
 from pto_sim.numerics.rows_integer import INTEGER_ROWS
 from pto_sim.numerics.rows_selection import SELECTION_ROWS
 from pto_sim.numerics.typing_rules import OpTypeError, infer
@@ -253,7 +254,7 @@ _MOVEMENT = (
     OpRow(
         name="gather",
         operands=_PAIR,
-        dtypes=("FP32", "FP16", "BF16", "INT32", "INT16", "UINT32", "UINT16"),
+        dtypes=("FP32", "FP16", "INT32", "INT16"),
         shape_rule="gather",
         out_dtype_rule="index",
         function=movement.gather,
@@ -317,6 +318,7 @@ OP_TABLE: Mapping[str, OpRow] = MappingProxyType(
             *_MOVEMENT,
             *INTEGER_ROWS,
             *SELECTION_ROWS,
+            *INDEXED_ROWS,
         )
     }
 )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pto_sim.numerics.element_types import STORAGE
-from pto_sim.numerics.movement import GatherIndexError
+from pto_sim.numerics.element_types import FILL_BYTE, STORAGE
+from pto_sim.numerics.index_errors import first_outside
 from pto_sim.numerics.profiles import CPU_SIM
 
 # MaskPattern number -> (period, column within the period).
@@ -34,51 +34,51 @@ def gather_flat(x: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> n
     flat = np.broadcast_to(x.reshape(len(x), -1), (lanes, x[0].size))
     at = np.broadcast_to(index, (lanes, *index.shape[1:])).astype(np.int64)
     inside = (at >= 0) & (at < flat.shape[1])
-    if profile != CPU_SIM and not inside.all():
-        lane, *place = np.argwhere(~inside)[0].tolist()
-        value = int(at[(lane, *place)])
-        raise GatherIndexError(lane, place[0] if len(place) > 1 else 0, place[-1], value, flat.shape[1])
+    error = first_outside(at, flat.shape[1], "gather")
+    if profile != CPU_SIM and error is not None:
+        raise error
     got = np.take_along_axis(flat, np.where(inside, at, 0).reshape(lanes, -1), 1).reshape(at.shape)
     return np.where(inside, got, np.zeros((), x.dtype))
 
 
-def gatherb(x: np.ndarray, offsets: np.ndarray, *, columns: int, profile: str = "a2a3") -> np.ndarray:
+def gatherb(x: np.ndarray, offsets: np.ndarray, *, columns: int, dtype: str = "", profile: str = "a2a3") -> np.ndarray:
     """Blocks of 32 bytes by byte offset: block j of row r comes from byte offsets[r, j]. Result [L, M, columns].
 
-    Raises GatherIndexError for a block past the end of x; cpu-sim leaves zeros there.
+    dtype reads the blocks as another type than x's. Raises GatherIndexError for a block past the end of x; cpu-sim
+    leaves the fill there.
     """
-    lanes = max(len(x), len(offsets))
+    element = STORAGE[dtype] if dtype else x.dtype
+    lanes, rows = max(len(x), len(offsets)), offsets.shape[1]
     source = np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
-    rows, per_row = offsets.shape[1], columns * x.dtype.itemsize // GATHER_BLOCK_BYTES
-    out = np.zeros((lanes, rows, per_row * GATHER_BLOCK_BYTES), np.uint8)
-    for lane in range(lanes):
-        data, where = source[min(lane, len(source) - 1)], offsets[min(lane, len(offsets) - 1)]
-        for row in range(rows):
-            for block in range(per_row):
-                first = int(where[row, block])
-                if first + GATHER_BLOCK_BYTES <= len(data):
-                    to = block * GATHER_BLOCK_BYTES
-                    out[lane, row, to : to + GATHER_BLOCK_BYTES] = data[first : first + GATHER_BLOCK_BYTES]
-                elif profile != CPU_SIM:
-                    raise GatherIndexError(lane, row, block, first, len(data))
-    return out.view(x.dtype)
+    per_row = columns * element.itemsize // GATHER_BLOCK_BYTES
+    where = np.broadcast_to(offsets[..., :per_row], (lanes, rows, per_row)).astype(np.int64)
+    error = first_outside(where, source.shape[1] - GATHER_BLOCK_BYTES + 1, "gather")
+    if error is not None and profile != CPU_SIM:
+        raise error
+    inside = (where >= 0) & (where + GATHER_BLOCK_BYTES <= source.shape[1])
+    at = np.where(inside, where, 0)[..., None] + np.arange(GATHER_BLOCK_BYTES)
+    flat = np.broadcast_to(source, (lanes, source.shape[1]))
+    out = np.take_along_axis(flat, at.reshape(lanes, -1), 1).reshape(at.shape)
+    out[~inside] = FILL_BYTE
+    return out.reshape(lanes, rows, -1).view(element)
 
 
 def scatter_flat(dst: np.ndarray, src: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """A copy of dst with dst.flat[index] = src in row order, so the last write to a place stays.
+    """flat[index] = src in row order, so the last write to a place stays. Result: dst's shape.
 
-    Raises GatherIndexError for an index outside dst, which upstream would write anyway.
+    a2a3 clears dst before it writes (pto-isa: include/pto/npu/a2a3/TScatter.hpp, InitUBBuffer); cpu-sim keeps what is
+    not written. Raises GatherIndexError for an index outside dst, which the device would write anyway.
     """
     lanes = max(len(dst), len(src), len(index))
-    out = np.array(np.broadcast_to(dst, (lanes, *dst.shape[1:])))
+    error = first_outside(index, dst[0].size, "scatter")
+    if error is not None:
+        raise error
+    out = np.zeros((lanes, *dst.shape[1:]), dst.dtype)
+    if profile == CPU_SIM:
+        out[...] = dst
     flat = out.reshape(lanes, -1)
     at = np.broadcast_to(index, (lanes, *index.shape[1:])).reshape(lanes, -1).astype(np.int64)
     values = np.broadcast_to(src, (lanes, *src.shape[1:])).reshape(lanes, -1)
-    bad = np.argwhere((at < 0) | (at >= flat.shape[1]))
-    if len(bad):
-        lane, place = bad[0].tolist()
-        row, column = divmod(place, index.shape[-1])
-        raise GatherIndexError(lane, row, column, int(at[lane, place]), flat.shape[1])
     for lane in range(lanes):
         # np.put keeps the last of repeated places; a fancy store does not promise it.
         np.put(flat[lane], at[lane], values[lane])

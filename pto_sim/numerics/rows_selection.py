@@ -1,8 +1,8 @@
-"""Rows of the operator table: masks, sorting, patterns, positions, generators."""
+"""Rows of the operator table: masks, sorting, positions, generators."""
 
 from __future__ import annotations
 
-from pto_sim.numerics import comparisons, generators, index_reductions, patterns, sorting
+from pto_sim.numerics import comparisons, generators, index_reductions, sorting
 from pto_sim.numerics.element_types import FLOATS, INTS
 from pto_sim.numerics.op_row import OpRow
 
@@ -37,30 +37,6 @@ SELECTION_ROWS = (
     OpRow(
         name="mrgsort_lists", operands=_PAIR, attrs=("exhausted",), dtypes=_SORTED, shape_rule="one_row",
         variadic=True, function=sorting.mrgsort_lists, cost_class=("vmrgsort4",), note="two to four lists merged",
-    ),
-    OpRow(
-        name="gather_mask", operands=("tile",), attrs=("pattern", "dtype"), dtypes=_ALL, shape_rule="pattern",
-        out_dtype_rule="attr", function=patterns.gather_mask, cost_class=("vreducev2",),
-        note="columns of a pattern; a type of the same width reinterprets the bits",
-    ),
-    OpRow(
-        name="gather_flat", operands=_PAIR, dtypes=_ALL, shape_rule="index_shape", out_dtype_rule="free",
-        function=patterns.gather_flat, cost_class=("vmuls", "vgather"), profiles_differ=True,
-        note="flat index; outside: an error in a2a3, 0 in cpu-sim",
-    ),
-    OpRow(
-        name="gatherb", operands=_PAIR, attrs=("columns",), dtypes=_ALL, shape_rule="blocks", out_dtype_rule="free",
-        function=patterns.gatherb, cost_class=("vgather",), profiles_differ=True, note="32-byte blocks by byte offset",
-    ),
-    OpRow(
-        name="scatter_flat", operands=("tile", "tile", "tile"), dtypes=_ALL, shape_rule="first",
-        out_dtype_rule="free", function=patterns.scatter_flat, cost_class=("vgather",),
-        note="dst.flat[index] = src, the last write stays",
-    ),
-    OpRow(
-        name="scatter_mask", operands=_PAIR, attrs=("pattern",), dtypes=_ALL, shape_rule="first",
-        out_dtype_rule="free", function=patterns.scatter_mask, cost_class=("vgather",),
-        note="columns of a pattern from src, the others 0",
     ),
     *(
         OpRow(

@@ -11,11 +11,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pto_sim.numerics.element_types import FLOATS, STORAGE
+from pto_sim.numerics.indexed_shapes import INDEXED_SHAPES
+from pto_sim.numerics.typing_errors import OpTypeError as OpTypeError
+from pto_sim.numerics.typing_errors import Shape
+from pto_sim.numerics.typing_errors import shapes_text as _text
 
 if TYPE_CHECKING:
     from pto_sim.numerics.op_row import OpRow
-
-Shape = tuple[int, ...]
 
 
 class OperandType(Protocol):
@@ -29,18 +31,6 @@ class OperandType(Protocol):
 
     @property
     def space(self) -> str: ...
-
-
-class OpTypeError(ValueError):
-    """An operator is used on shapes or types that it does not take. The caller adds the source line."""
-
-    def __init__(self, rule: str, values: str, hint: str) -> None:
-        super().__init__(f"{rule}: {values}; {hint}")
-        self.rule, self.values, self.hint = rule, values, hint
-
-
-def _text(shapes: Sequence[Shape]) -> str:
-    return " and ".join(str(list(shape)) for shape in shapes)
 
 
 def _same(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
@@ -125,13 +115,6 @@ def _matmul_acc(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> S
     return (m, n)
 
 
-def _gather(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
-    source, index = shapes
-    if len(source) != 2 or len(index) != 2 or source[0] != index[0]:
-        raise OpTypeError(f"{op} takes source [B, S] and index [B, K]", _text(shapes), "the row counts must agree")
-    return index
-
-
 def _concat(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
     if any(len(shape) != len(shapes[0]) or shape[:-1] != shapes[0][:-1] for shape in shapes):
         raise OpTypeError(
@@ -190,23 +173,6 @@ def _one_row(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shap
     return shapes[0]
 
 
-def _pattern(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
-    period = 1 if attrs["pattern"] == 7 else 2 if attrs["pattern"] < 3 else 4
-    return (*shapes[0][:-1], shapes[0][-1] // period)
-
-
-def _index_shape(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
-    return shapes[1]
-
-
-def _blocks(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
-    return (*shapes[1][:-1], int(attrs["columns"]))
-
-
-def _first(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
-    return shapes[0]
-
-
 SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Shape]] = MappingProxyType(
     {
         "same": _same,
@@ -218,7 +184,6 @@ SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Sh
         "col_vector": _col_vector,
         "matmul": _matmul,
         "matmul_acc": _matmul_acc,
-        "gather": _gather,
         "concat": _concat,
         "transpose": _transpose,
         "fill": _fill,
@@ -226,10 +191,7 @@ SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Sh
         "masked": _masked,
         "sort32": _sort32,
         "one_row": _one_row,
-        "pattern": _pattern,
-        "index_shape": _index_shape,
-        "blocks": _blocks,
-        "first": _first,
+        **INDEXED_SHAPES,
     }
 )
 
@@ -274,7 +236,7 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
             )
     elif row.out_dtype_rule == "masked":
         want = [dtypes[0]] + [main] * (len(dtypes) - 1)
-    elif row.out_dtype_rule == "free":
+    elif row.out_dtype_rule in ("free", "reinterpreted"):
         want = dtypes
     else:
         want = [main] * len(dtypes)
@@ -289,7 +251,7 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
         if target not in STORAGE:
             raise OpTypeError(f"{row.name} has no target type {target}", f"{main} to {target}", "see the cast table")
         return target
-    if row.out_dtype_rule == "attr":
+    if row.out_dtype_rule in ("attr", "reinterpreted"):
         return str(attrs["dtype"])
     if row.out_dtype_rule == "int32":
         return "INT32"

@@ -86,11 +86,11 @@ def test_an_unknown_name_suggests_the_nearest():
 @pl.jit(auto_scope=False)
 def not_modelled(x: F32, out: pl.Out[F32]):
     for _ in pl.spmd(2):
-        out[0:8, 0:16] = pl.mscatter(x[0:8, 0:16])  # bad
+        out[0:8, 0:16] = pl.matmul_mx(x, x, x, x)  # bad
 
 
 def test_a_construct_that_is_not_modelled_is_named():
-    rejects(not_modelled, "PTO001", "pl.mscatter is not modelled", kind=UnsupportedError)
+    rejects(not_modelled, "PTO001", "pl.matmul_mx", kind=UnsupportedError)
 
 
 @pl.jit(auto_scope=False)

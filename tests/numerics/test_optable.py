@@ -9,7 +9,7 @@ import pytest
 
 from pto_sim.numerics.element_types import STORAGE, ScalarRangeError
 from pto_sim.numerics.elementwise import IntegerDivisionError
-from pto_sim.numerics.movement import GatherIndexError
+from pto_sim.numerics.index_errors import GatherIndexError
 from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
 from pto_sim.numerics.profiles import PROFILES, check_profile
 from pto_sim.numerics.typing_rules import SHAPE_RULES
@@ -42,8 +42,14 @@ _SHAPES: dict[str, list[tuple[int, ...]]] = {
     "one_row": [(1, 512), (1, 512)],
     "pattern": [(4, 8)],
     "index_shape": [(4, 6), (4, 3)],
-    "blocks": [(4, 64), (4, 1)],
+    "blocks": [(4, 64), (4, 8)],
     "first": [(4, 8), (4, 4), (4, 4)],
+    "gather_axis": [(4, 6), (3, 6)],
+    "scatter": [(4, 6), (3, 2), (3, 2)],
+    "scatter_rows": [(6, 5), (2, 2), (4, 5)],
+    "matches": [(4, 6)],
+    "row_of_rows": [(4, 6)],
+    "table": [(6, 8), (1, 5)],
 }
 _ATTRS: dict[str, dict[str, Any]] = {
     "cast": {"target": "FP32", "mode": "rint"},
@@ -54,10 +60,21 @@ _ATTRS: dict[str, dict[str, Any]] = {
     "mrgsort_lists": {"exhausted": False},
     "gather_mask": {"pattern": 2},
     "scatter_mask": {"pattern": 1},
+    "scatter_columns": {"pattern": 1},
+    "gather_axis": {"axis": 0},
+    "gather_compare": {"cmp_mode": 0, "offset": 3, "columns": 6},
+    "gather_count": {"cmp_mode": 0},
+    "mgather": {"coalesce": 0, "oob": 0},
     "random": {"key": (1, 2), "counter": (3, 4, 5, 6), "shape": (4, 64), "rounds": 10},
     "tri": {"diagonal": 1, "shape": (4, 6), "upper": False},
     **{f"part_{name}": {"a_valid": (3, 6), "b_valid": (4, 5)} for name in ("add", "mul", "max", "min")},
 }
+
+
+_INDEX_AT = {
+    "gather_flat": 1, "gatherb": 1, "scatter_flat": 2, "gather_axis": 1, "scatter": 1, "scatter_rows": 1, "mgather": 1,
+    "mscatter": 2,
+}  # fmt: skip
 
 
 def _types(row: OpRow, dtype: str) -> list[Type]:
@@ -66,8 +83,12 @@ def _types(row: OpRow, dtype: str) -> list[Type]:
         types[0] = Type(types[0].shape, "INT32" if dtype == "INT8" else "FP32")
     if row.out_dtype_rule == "index":
         types[1] = Type(types[1].shape, "INT32")
-    if row.name in ("gather_flat", "gatherb", "scatter_flat"):
-        types[-1] = Type(types[-1].shape, "INT32")
+    if row.name in _INDEX_AT:
+        wide = row.name.startswith("scatter") and STORAGE[dtype].itemsize < 4
+        place = _INDEX_AT[row.name]
+        types[place] = Type(types[place].shape, "UINT32" if row.name == "gatherb" else "INT16" if wide else "INT32")
+    if row.name.startswith("gather_co"):
+        types.append(Type((), "INT32" if dtype == "INT32" else "FP32", "scalar"))
     if row.name == "sort32":
         types[1] = Type(types[1].shape, "UINT32")
     if row.out_dtype_rule == "masked":
@@ -75,23 +96,30 @@ def _types(row: OpRow, dtype: str) -> list[Type]:
     return types
 
 
+def _operands(types: list[Type], lanes: int, moderate: bool = False) -> list[Any]:
+    return [
+        1 if t.space == "scalar" else sample(t.dtype, (lanes, *t.shape), seed=i, moderate=moderate)
+        for i, t in enumerate(types)
+    ]
+
+
 def _attrs(row: OpRow, dtype: str) -> dict[str, Any]:
     attrs = dict(_ATTRS.get(row.name, {}))
-    if row.out_dtype_rule == "attr":
-        attrs["dtype"] = dtype
+    if row.out_dtype_rule in ("attr", "reinterpreted"):
+        attrs["dtype"] = "UINT32" if row.name == "gather_count" else dtype
     if row.name == "sort32":
         attrs["width"] = 8 // STORAGE[dtype].itemsize
     if row.name == "gatherb":
-        attrs["columns"] = 32 // STORAGE[dtype].itemsize
+        attrs["columns"] = 8 * 32 // STORAGE[dtype].itemsize
     return attrs
 
 
 def _legal(row: OpRow, dtype: str, arrays: list[np.ndarray]) -> None:
     """Change operand values that an operator refuses."""
-    if row.name in ("gather", "gather_flat", "scatter_flat"):
-        arrays[-1] = np.abs(arrays[-1]) % 6
-    if row.name == "gatherb":
-        arrays[1] = np.abs(arrays[1]) % 64
+    if row.name == "gather" or row.name in _INDEX_AT:
+        place = _INDEX_AT.get(row.name, 1)
+        extent = {"gatherb": 64, "gather_axis": 4}.get(row.name, 6)
+        arrays[place] = np.abs(arrays[place]) % arrays[place].dtype.type(extent)
     if ("div" in row.name or row.name in ("fmod", "rem")) and dtype[0] in "IU":
         for place in (0, 1):
             arrays[place] = np.where(arrays[place] == 0, 1, arrays[place]).astype(arrays[place].dtype)
@@ -119,7 +147,7 @@ def test_inferred_types_are_those_of_the_result(row: OpRow) -> None:
         types = _types(row, dtype)
         shape, out = infer(row, types, attrs)
         for lanes in (1, 3):
-            arrays = [sample(t.dtype, (lanes, *t.shape), seed=i, moderate=True) for i, t in enumerate(types)]
+            arrays = _operands(types, lanes, moderate=True)
             _legal(row, dtype, arrays)
             result = row.function(*arrays, profile="a2a3", **attrs)
             assert result.dtype == STORAGE[out]
@@ -133,7 +161,7 @@ def test_profiles_differ_only_where_the_row_says_so(row: OpRow) -> None:
         return
     for dtype in row.dtypes:
         types = _types(row, dtype)
-        arrays = [sample(t.dtype, (2, *t.shape), seed=i) for i, t in enumerate(types)]
+        arrays = _operands(types, 2)
         _legal(row, dtype, arrays)
         attrs = _attrs(row, dtype)
         assert_same_bits(

@@ -20,7 +20,8 @@ from tests.numerics.special_values import assert_same_bits, sample, specials
 
 _MOVES_ONLY = {"row_expand", "col_expand", "gather", "concat", "transpose", "full", "arange"} | {
     "sel", "sels", "gather_mask", "gather_flat", "gatherb", "scatter_flat", "scatter_mask", "tri", "sort32", "mrgsort",
-    "mrgsort_lists", "cmp", "shl", "shr", "random",
+    "mrgsort_lists", "cmp", "shl", "shr", "random", "gather_axis", "gather_compare", "gather_count", "scatter",
+    "scatter_rows", "scatter_columns", "mgather", "mscatter",
 }  # fmt: skip
 """No arithmetic of their own, or none that rounds; every recorded case of these is reproduced in test_recorded*."""
 TWINS = {**STRICT, **STRICT_SELECTION}
