@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class EntryKernel(Protocol):
     def form(self, variant: Any) -> Callable[..., Any]:
         """The rewritten entry function."""
 
+    def extents(self, arguments: Sequence[EntryArgument]) -> dict[str, int]:
+        """Extents of the entry's dynamic dimensions, by name."""
+
 
 @dataclass(frozen=True)
 class EngineRun:
@@ -93,6 +97,7 @@ class Run:
         self.memory = Memory(self)
         self.transfers = Transfers(self)
         self._functions: list[FunctionFacts] = []
+        self.extents: ChainMap[str, int] = ChainMap()
         self.carrying: list[Any] = []
         self._user_code: dict[int, tuple[Any, bool]] = {}
         self._sites: dict[tuple[int, int], int] = {}
@@ -121,10 +126,12 @@ class Run:
         return self._functions[-1].barriers
 
     @contextmanager
-    def function(self, facts: FunctionFacts) -> Iterator[None]:
-        """A kernel function runs for the duration of a `with` block."""
+    def function(self, facts: FunctionFacts, extents: Mapping[str, int]) -> Iterator[None]:
+        """A kernel function runs for the duration of a `with` block. extents: of its dynamic dimensions."""
         self._functions.append(facts)
+        self.extents = self.extents.new_child(dict(extents))
         yield
+        self.extents = self.extents.parents
         self._functions.pop()
 
     def _author_frame(self) -> Any:
@@ -320,11 +327,15 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
         values.append(tensor)
     token = _current.set(run)
     try:
-        _execute(run, kernel, values, site)
+        _execute(run, kernel, arguments, values, site)
     finally:
         _current.reset(token)
     program = run.recorder.program(kernel.name, options.numerics, variant.describe())
-    outputs = {a.name: tensors[a.name].array().copy() for a in arguments if a.direction in ("out", "inout")}
+    outputs = {
+        a.name: tensors[a.name].array().copy().view(a.carrier or a.value.dtype)
+        for a in arguments
+        if a.direction in ("out", "inout")
+    }
     written = written_masks(program)
     for observer in observers:
         observer.on_run_end(RunEnd(program, written))
@@ -337,10 +348,10 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
     return EngineRun(outputs, masks, program)
 
 
-def _execute(run: Run, kernel: EntryKernel, values: list[Any], site: int) -> None:
+def _execute(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument], values: list[Any], site: int) -> None:
     facts = kernel.facts(run.variant)
     form = kernel.form(run.variant)
-    with run.function(facts):
+    with run.function(facts, kernel.extents(arguments)):
         if facts.auto_scope:
             run.scopes.open("auto", site, user=False)
         run.recorder.event("frame_begin", None, site)

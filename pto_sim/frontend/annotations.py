@@ -1,39 +1,40 @@
-"""Parameter annotations: pl.Tensor, pl.Scalar, pl.Out, pl.InOut, pl.dynamic."""
+"""Parameter annotations: pl.Tensor, pl.TensorView, pl.Scalar, pl.Out, pl.InOut."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pto_sim.frontend.extents import DynamicExtent
 from pto_sim.program.dtypes import DataType
+from pto_sim.program.errors import UnsupportedError
 
 
-class DynVar:
-    """A dimension whose extent comes from the argument. The same object means the same extent."""
+@dataclass(frozen=True)
+class TensorView:
+    """`pl.TensorView(valid_shape=[...])`: an argument of which only a box at the origin is valid."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"pl.dynamic({self.name!r})"
+    valid_shape: Sequence[int | DynamicExtent] | None = None
+    stride: Sequence[int] | None = None
+    layout: str = "nd"
 
 
 @dataclass(frozen=True)
 class TensorType:
     """`pl.Tensor[[d0, ...], dtype]`; shape and dtype None take whatever the argument has.
 
-    direction: 'in', 'out' or 'inout'.
+    direction: 'in', 'out' or 'inout'. view: what `pl.TensorView` says of the argument, None without one.
     """
 
-    shape: tuple[int | DynVar, ...] | None = None
+    shape: tuple[int | DynamicExtent, ...] | None = None
     dtype: DataType | None = None
     direction: str = "in"
+    view: TensorView | None = None
 
     def directed(self, direction: str) -> TensorType:
         """The same type as an output or an in-place argument."""
-        return TensorType(self.shape, self.dtype, direction)
+        return TensorType(self.shape, self.dtype, direction, self.view)
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,22 @@ class Tensor:
     """Annotation of a GM tensor: `pl.Tensor[[128, 512], pl.BF16]`, or bare for any shape and type."""
 
     def __class_getitem__(cls, item: Any) -> TensorType:
-        if not isinstance(item, tuple) or len(item) != 2:
+        if not isinstance(item, tuple) or len(item) not in (2, 3):
             raise TypeError(f"pl.Tensor takes a shape and an element type, pl.Tensor[[M, N], pl.FP32]; got {item!r}")
-        shape, dtype = item
+        shape, dtype = item[:2]
         if not isinstance(dtype, DataType):
             raise TypeError(f"pl.Tensor: {dtype!r} is no element type; use pl.FP32, pl.BF16, ...")
-        return TensorType(tuple(shape), dtype)
+        view = item[2] if len(item) == 3 else None
+        if isinstance(view, str):
+            view = TensorView(layout=view)
+        if view is not None and not isinstance(view, TensorView):
+            raise TypeError(f"pl.Tensor: {view!r} is neither a layout nor a pl.TensorView")
+        if view is not None and (view.layout != "nd" or view.stride is not None):
+            raise UnsupportedError(
+                f"a tensor in GM of layout {view.layout}" if view.layout != "nd" else "pl.TensorView(stride=)",
+                hint="use the row-major layout (pl.ND)",
+            )
+        return TensorType(tuple(shape), dtype, view=view)
 
 
 class Scalar:
@@ -62,6 +73,16 @@ class Scalar:
         if not isinstance(item, DataType):
             raise TypeError(f"pl.Scalar: {item!r} is no element type; use pl.INT32, pl.FP32, ...")
         return ScalarType(item)
+
+
+class RuntimeScalar:
+    """`pl.RUNTIME`: the value of a scalar parameter comes with each call."""
+
+    def __repr__(self) -> str:
+        return "pl.RUNTIME"
+
+
+RUNTIME = RuntimeScalar()
 
 
 class Out:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pto_sim.frontend.annotations import DynVar, ScalarType, Tensor, TensorType, Tile, ValueAnnotation
+from pto_sim.frontend.annotations import RUNTIME, ScalarType, Tensor, TensorType, Tile, ValueAnnotation
+from pto_sim.frontend.extents import DynamicExtent, DynVar, Extents
 from pto_sim.program.dtypes import DataType, from_numpy
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
-from pto_sim.program.host_arrays import is_torch, view_as_numpy
+from pto_sim.program.host_arrays import view_as_numpy
 from pto_sim.program.model import Site
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: a TensorType, a ScalarType, or None for a scalar without annotation."""
+    """One parameter: a TensorType, a ScalarType, or None for a scalar without annotation. default: empty if none."""
 
     name: str
     type: TensorType | ScalarType | None
+    default: Any = inspect.Parameter.empty
 
     @property
     def is_written(self) -> bool:
@@ -50,7 +52,8 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
                 values=f"*{parameter.name}",
                 hint="name every parameter",
             )
-        result.append(Parameter(parameter.name, _annotation(annotations.get(parameter.name), parameter.name, site)))
+        type_ = _annotation(annotations.get(parameter.name), parameter.name, site)
+        result.append(Parameter(parameter.name, type_, parameter.default))
     return tuple(result)
 
 
@@ -68,6 +71,40 @@ def _annotation(annotation: Any, name: str, site: Site) -> TensorType | ScalarTy
         site=site,
         hint="use pl.Tensor, pl.Scalar, pl.Out or pl.InOut",
     )
+
+
+def ordered_arguments(
+    parameters: Sequence[Parameter], args: Sequence[Any], named: Mapping[str, Any], where: str, site: Site
+) -> tuple[Any, ...]:
+    """The arguments of a call in parameter order: by position, by name, or a parameter's default.
+
+    Raises InputError (PTO010) for a name that is no parameter or is given twice, and for pl.RUNTIME as a value.
+    """
+    taken = dict(zip((p.name for p in parameters), args, strict=False))
+    wrong = [name for name in named if name in taken or all(name != p.name for p in parameters)]
+    if wrong:
+        raise InputError(
+            "PTO010",
+            f"{where} cannot take {', '.join(wrong)} by name",
+            site=site,
+            values=f"{len(args)} arguments by position, then {', '.join(named)}",
+            hint="its parameters are " + ", ".join(p.name for p in parameters),
+        )
+    taken.update(named)
+    for parameter in parameters:
+        if parameter.default is not inspect.Parameter.empty:
+            taken.setdefault(parameter.name, parameter.default)
+        if taken.get(parameter.name) is RUNTIME:
+            raise InputError(
+                "PTO010",
+                f"parameter '{parameter.name}' of {where} has no value",
+                site=site,
+                values="pl.RUNTIME says that the value comes with the call",
+                hint="pass a number",
+            )
+    if len(args) > len(parameters):
+        return tuple(args)
+    return tuple(taken[p.name] for p in parameters if p.name in taken)
 
 
 def as_array(name: str, value: Any, site: Site) -> np.ndarray:
@@ -88,16 +125,17 @@ def as_array(name: str, value: Any, site: Site) -> np.ndarray:
 
 
 def argument_array(parameter: Parameter, value: Any, site: Site) -> np.ndarray:
-    """`as_array`, and the same bits unsigned where a torch tensor stands for an unsigned parameter.
+    """`as_array`, with the caller's integers as the declared integer type of the same width.
 
     torch has no arithmetic on uint16, uint32 and uint64: its users hold such values in the signed type.
     """
     array = as_array(parameter.name, value, site)
-    wanted = parameter.type.dtype if isinstance(parameter.type, TensorType) else None
-    if is_torch(value) and wanted is not None and wanted.kind == "uint" and wanted.numpy is not None:
-        signed = array.dtype.kind == "i" and array.itemsize == wanted.nbytes
-        return array.view(wanted.numpy) if signed else array
-    return array
+    declared = parameter.type.dtype if isinstance(parameter.type, TensorType) else None
+    given = dtype_of(array)
+    if declared is None or given is None or declared is given or declared.numpy is None:
+        return array
+    both_integers = declared.kind in ("int", "uint") and given.kind in ("int", "uint")
+    return array.view(declared.numpy) if both_integers and declared.nbytes == given.nbytes > 1 else array
 
 
 def check_tensor(
@@ -105,7 +143,7 @@ def check_tensor(
     shape: Sequence[int],
     dtype: DataType | None,
     described: str,
-    extents: dict[DynVar, int],
+    extents: Extents,
     site: Site,
     where: str,
 ) -> None:
@@ -118,7 +156,7 @@ def check_tensor(
     problem = ""
     if dtype is None:
         problem = f"element type {described}, which the language does not have"
-    elif expected.dtype is not None and expected.dtype is not dtype:
+    elif expected.dtype is not None and expected.dtype.numpy != dtype.numpy:
         problem = f"element type {dtype.name}, expected {expected.dtype.name}"
     elif expected.shape is not None and len(expected.shape) != len(shape):
         problem = f"rank {len(shape)} {list(shape)}, expected rank {len(expected.shape)} {list(expected.shape)}"
@@ -134,11 +172,15 @@ def check_tensor(
         )
 
 
-def _shape_problem(expected: Sequence[int | DynVar], shape: Sequence[int], extents: dict[DynVar, int]) -> str:
+def _shape_problem(expected: Sequence[int | DynamicExtent], shape: Sequence[int], extents: Extents) -> str:
+    """What is wrong with a shape. A dimension takes the extent of the first argument that has it.
+
+    The vendor's runtime does not compare the arguments that share a dimension, so another extent is no error.
+    """
     for axis, (want, have) in enumerate(zip(expected, shape, strict=True)):
         if isinstance(want, DynVar):
-            want = extents.setdefault(want, have)
-        if want != have:
+            extents.setdefault(want.name, have)
+        elif not isinstance(want, DynamicExtent) and want != have:
             return f"shape {list(shape)}, expected {list(expected)} (axis {axis}: {have} against {want})"
     return ""
 

@@ -16,10 +16,19 @@ from pto_sim.engine.arguments import EntryArgument
 from pto_sim.engine.run import FunctionFacts, current_run, run_kernel
 from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.storage import Tensor as TensorHandle
-from pto_sim.frontend.annotations import DynVar, ScalarType, TensorType
-from pto_sim.frontend.binding import Parameter, argument_array, check_tensor, dtype_of, parameters_of
+from pto_sim.frontend.annotations import ScalarType, TensorType
+from pto_sim.frontend.binding import (
+    Parameter,
+    argument_array,
+    as_array,
+    check_tensor,
+    dtype_of,
+    ordered_arguments,
+    parameters_of,
+)
+from pto_sim.frontend.extents import DynamicExtent, Extents, plain
 from pto_sim.frontend.legality import check_source
-from pto_sim.frontend.names import leaves_loop
+from pto_sim.frontend.names import bound_names, leaves_flow_to_python, loaded_names, parameter_names
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
@@ -57,27 +66,39 @@ class KernelFunction:
     @functools.cached_property
     def lockstep(self) -> bool:
         """Whether blocks may run in lockstep: no construct whose control flow the rewrite leaves to Python."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.While):
-                return False
-            if isinstance(node, ast.If) and leaves_loop([*node.body, *node.orelse]):
-                return False
-            if isinstance(node, ast.keyword) and node.arg == "init_values":
-                return False
-            if isinstance(node, ast.Attribute) and node.attr == "cond":
-                return False
-        return all(kernel.lockstep for kernel in self._callees())
+        return not any(leaves_flow_to_python(kernel.tree) for kernel in (self, *self.reachable))
 
     @functools.cached_property
     def barriers(self) -> bool:
         """Whether a task of the function may call pl.system.syncall."""
-        own = any(isinstance(node, ast.Attribute) and node.attr == "syncall" for node in ast.walk(self.tree))
-        return own or any(kernel.barriers for kernel in self._callees())
+        trees = [kernel.tree for kernel in (self, *self.reachable)]
+        return any(isinstance(n, ast.Attribute) and n.attr == "syncall" for tree in trees for n in ast.walk(tree))
 
-    def _callees(self) -> list[KernelFunction]:
+    @functools.cached_property
+    def reachable(self) -> tuple[KernelFunction, ...]:
+        """The kernel functions that it calls, and those that they call. Raises KernelError (PTO211) for a cycle."""
+        found: dict[int, KernelFunction] = {}
+        queue = list(self.callees())
+        while queue:
+            kernel = queue.pop()
+            if kernel is self:
+                raise KernelError(
+                    "PTO211",
+                    f"'{self.name}' calls itself",
+                    site=self.site,
+                    hint="a kernel function becomes part of its caller; write a loop",
+                )
+            if id(kernel) not in found:
+                found[id(kernel)] = kernel
+                queue.extend(kernel.callees())
+        return tuple(found.values())
+
+    def callees(self) -> list[KernelFunction]:
+        """The kernel functions that its body names."""
         spaces = {**self.function.__globals__, **_closure(self.function)}
-        names = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
-        return [spaces[name] for name in names if isinstance(spaces.get(name), KernelFunction)]
+        own = bound_names(self.tree.body) | set(parameter_names(self.tree))
+        names = loaded_names(self.tree.body) - own
+        return [spaces[name] for name in sorted(names) if isinstance(spaces.get(name), KernelFunction)]
 
     def form(self, variant: Variant) -> Callable[..., Any]:
         """The rewritten function for a scope variant. Raises InputError if the variant cannot be applied."""
@@ -85,7 +106,7 @@ class KernelFunction:
 
     def hoisted(self, variant: Variant) -> frozenset[str]:
         """Names that the variant declares at the frame, in this function and those it calls."""
-        return self._form(variant)[1].union(*(kernel.hoisted(variant) for kernel in self._callees()))
+        return self._form(variant)[1].union(*(kernel._form(variant)[1] for kernel in self.reachable))
 
     def _form(self, variant: Variant) -> tuple[Callable[..., Any], frozenset[str]]:
         if variant not in self._forms:
@@ -143,11 +164,12 @@ class InlineKernel(KernelFunction):
                 site=self.site,
                 hint="call it from a @pl.jit function, and run that",
             )
-        bound = self._bind(args, kwargs, run.site())
-        with run.function(self.facts(run.variant)):
+        extents: Extents = {}
+        bound = self._bind(args, kwargs, run.site(), extents)
+        with run.function(self.facts(run.variant), extents):
             return self.form(run.variant)(*bound)
 
-    def _bind(self, args: Sequence[Any], kwargs: dict[str, Any], site: Site) -> list[Any]:
+    def _bind(self, args: Sequence[Any], kwargs: dict[str, Any], site: Site, extents: Extents) -> list[Any]:
         values = dict(zip((p.name for p in self.parameters), args, strict=False))
         if (
             len(args) > len(self.parameters)
@@ -162,11 +184,12 @@ class InlineKernel(KernelFunction):
                 hint="pass " + ", ".join(p.name for p in self.parameters),
             )
         values.update(kwargs)
-        extents: dict[DynVar, int] = {}
         for parameter in self.parameters:
-            value = values[parameter.name]
+            value = values[parameter.name] = plain(values[parameter.name])
             if isinstance(parameter.type, TensorType) and isinstance(value, TensorHandle):
                 check_tensor(parameter, value.shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
+            elif isinstance(parameter.type, ScalarType) and isinstance(value, int):
+                extents[parameter.name] = value
         return [values[parameter.name] for parameter in self.parameters]
 
 
@@ -181,7 +204,7 @@ class JitKernel(KernelFunction):
         super().__init__(function, auto_scope)
         self._cache: dict[tuple[Any, ...], Any] = {}  # pypto's own name: its tests look into it
 
-    def __call__(self, *args: Any, config: Any = None) -> Any:
+    def __call__(self, *args: Any, config: Any = None, **named: Any) -> Any:
         if current_run() is not None:
             raise KernelError(
                 "PTO206",
@@ -189,6 +212,7 @@ class JitKernel(KernelFunction):
                 site=self.site,
                 hint="make it @pl.jit.inline to use it inside another kernel",
             )
+        args = ordered_arguments(self.parameters, args, named, f"kernel '{self.name}'", self.site)
         complete, given = self._complete(args)
         self._specialised(complete, config)
         runner = kernel_runner.get()
@@ -199,21 +223,22 @@ class JitKernel(KernelFunction):
         if given:
             for parameter, value in zip(self.parameters, args, strict=True):
                 if parameter.name in outputs:
-                    argument_array(parameter, value, self.site)[...] = outputs[parameter.name]
+                    as_array(parameter.name, value, self.site)[...] = outputs[parameter.name]
             return None
         values = [outputs[p.name] for p in self.parameters if p.is_output]
         if any(is_torch(arg) for arg in args):  # results are of the library that the caller uses
             values = [view_as_torch(value) for value in values]
         return values[0] if len(values) == 1 else tuple(values)
 
-    def compile(self, *args: Any, config: Any = None) -> Any:
+    def compile(self, *args: Any, config: Any = None, **named: Any) -> Any:
         """What calling the kernel with `args` runs: there is no code to generate, so it is the kernel itself.
 
         For a script written for pypto it is pypto's CompiledProgram, one for each specialisation.
         """
+        args = ordered_arguments(self.parameters, args, named, f"kernel '{self.name}'", self.site)
         return self._specialised(self._complete(args)[0], config)
 
-    def lower(self, *args: Any, config: Any = None) -> Any:
+    def lower(self, *args: Any, config: Any = None, **named: Any) -> Any:
         """What a script written for pypto holds as the kernel's IR. Raises UnsupportedError outside such a script."""
         compiler = kernel_compiler.get()
         if compiler is None:
@@ -253,7 +278,7 @@ class JitKernel(KernelFunction):
                 values=f"got {len(args)}",
                 hint="pass " + ", ".join(p.name for p in self.parameters),
             )
-        extents: dict[DynVar, int] = {}
+        extents: Extents = {}
         queue = iter(args)
         values = {p.name: next(queue) for p in inputs}
         for parameter in inputs:
@@ -261,7 +286,7 @@ class JitKernel(KernelFunction):
                 self._check(parameter, argument_array(parameter, values[parameter.name], self.site), extents)
         return [values[p.name] if p.name in values else self._empty(p, extents) for p in self.parameters], False
 
-    def _empty(self, parameter: Parameter, extents: dict[DynVar, int]) -> np.ndarray:
+    def _empty(self, parameter: Parameter, extents: Extents) -> np.ndarray:
         type_ = parameter.type
         assert isinstance(type_, TensorType)
         if type_.shape is None or type_.dtype is None or type_.dtype.numpy is None:
@@ -271,10 +296,18 @@ class JitKernel(KernelFunction):
                 site=self.site,
                 hint="pass a buffer for it, or annotate it",
             )
-        shape = [extents[d] if isinstance(d, DynVar) else d for d in type_.shape]
+        shape = [d.value(extents) if isinstance(d, DynamicExtent) else d for d in type_.shape]
+        if None in shape:
+            raise InputError(
+                "PTO010",
+                f"the extent of output '{parameter.name}' follows from no input",
+                site=self.site,
+                values=f"shape {list(type_.shape)}",
+                hint="pass a buffer for it",
+            )
         return np.zeros(shape, type_.dtype.numpy)
 
-    def _check(self, parameter: Parameter, array: np.ndarray, extents: dict[DynVar, int]) -> None:
+    def _check(self, parameter: Parameter, array: np.ndarray, extents: Extents) -> None:
         check_tensor(
             parameter, array.shape, dtype_of(array), str(array.dtype), extents, self.site, f"kernel '{self.name}'"
         )
@@ -289,16 +322,28 @@ class JitKernel(KernelFunction):
                 values=f"got {len(args)}",
                 hint="pass " + ", ".join(p.name for p in self.parameters),
             )
-        extents: dict[DynVar, int] = {}
+        extents: Extents = {}
         result = []
         for parameter, value in zip(self.parameters, args, strict=True):
             if not isinstance(parameter.type, TensorType):
                 result.append(EntryArgument(parameter.name, "scalar", _scalar(parameter, value, self.site), None))
                 continue
             array = argument_array(parameter, value, self.site)
+            carrier = as_array(parameter.name, value, self.site).dtype
             self._check(parameter, array, extents)
-            result.append(EntryArgument(parameter.name, parameter.type.direction, array, dtype_of(array)))
+            dtype = parameter.type.dtype or dtype_of(array)
+            result.append(EntryArgument(parameter.name, parameter.type.direction, array, dtype, carrier))
         return result
+
+    def extents(self, arguments: Sequence[EntryArgument]) -> Extents:
+        """The extents of the dynamic dimensions, and the integers, that the arguments give."""
+        extents: Extents = {}
+        for parameter, argument in zip(self.parameters, arguments, strict=True):
+            if isinstance(parameter.type, TensorType):
+                self._check(parameter, argument.value, extents)
+            elif isinstance(argument.value, int):
+                extents[parameter.name] = argument.value
+        return extents
 
     def variant(self, options: RunOptions) -> Variant:
         """The scope variant that `options` ask for. Raises InputError (PTO012) for a name that is not there."""
@@ -323,7 +368,7 @@ def _specialisation(parameter: Parameter, value: Any) -> Any:
     if declared is None or len(declared) != array.ndim:
         return array.dtype, array.shape
     extents = zip(declared, array.shape, strict=True)
-    return array.dtype, tuple(None if isinstance(want, DynVar) else have for want, have in extents)
+    return array.dtype, tuple(None if isinstance(want, DynamicExtent) else have for want, have in extents)
 
 
 def _scalar(parameter: Parameter, value: Any, site: Site) -> Any:

@@ -92,3 +92,17 @@ def _exposed(node: ast.stmt) -> set[str]:
         names = bound_names([item.optional_vars for item in node.items if item.optional_vars is not None])
         return loaded_names(heads) | (exposed_names(node.body) - names)
     return loaded_names([node])
+
+
+def leaves_flow_to_python(function: ast.FunctionDef) -> bool:
+    """Whether a function has loops or branches that the rewrite does not turn into calls."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.While):
+            return True
+        if isinstance(node, ast.If) and leaves_loop([*node.body, *node.orelse]):
+            return True
+        if isinstance(node, ast.keyword) and node.arg == "init_values":
+            return True
+        if isinstance(node, ast.Attribute) and node.attr == "cond":
+            return True
+    return False

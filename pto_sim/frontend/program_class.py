@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pto_sim.frontend.binding import Parameter
-from pto_sim.frontend.kernel import InlineKernel, JitKernel
+from pto_sim.frontend.kernel import InlineKernel, JitKernel, KernelFunction
 from pto_sim.frontend.task_functions import InCoreKernel
 from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, UnsupportedError
@@ -32,6 +33,17 @@ class _Method:
         """The rewritten method, bound to the program."""
         function = super().form(variant)  # type: ignore[misc]
         return functools.partial(function, self.program) if self.takes_self else function
+
+    def callees(self) -> list[KernelFunction]:
+        """The functions that its body names, plainly or as `self.x`."""
+        found = super().callees()  # type: ignore[misc]
+        names = {
+            node.attr
+            for node in ast.walk(self.tree)  # type: ignore[attr-defined]
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+        }
+        methods = [getattr(self.program, name, None) for name in sorted(names)]
+        return [*found, *(method for method in methods if isinstance(method, KernelFunction))]
 
     @property
     def takes_self(self) -> bool:

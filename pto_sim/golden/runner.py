@@ -260,12 +260,16 @@ class _Case:
         return None
 
     def _actual(self, run: BackendRun) -> dict[str, np.ndarray]:
-        missing = [name for name in self.output_names if name not in run.outputs]
+        """Outputs by spec name. A spec stands for the parameter at its place, whatever their names."""
+        parameters = getattr(self.fn, "parameters", ())
+        names = [p.name for p in parameters] if len(parameters) == len(self.specs) else [s.name for s in self.specs]
+        places = {spec.name: name for spec, name in zip(self.specs, names, strict=True)}
+        missing = [name for name in self.output_names if places[name] not in run.outputs]
         if missing:
             raise InputError(
                 "PTO019",
                 f"'{run.kernel}' gives no output {', '.join(missing)}",
                 values=f"its outputs are {', '.join(run.outputs) or 'none'}",
-                hint="declare the parameter pl.Out[...] or pl.InOut[...], and name the spec after it",
+                hint="declare the parameter pl.Out[...] or pl.InOut[...], and put its spec at the same place",
             )
-        return {name: run.outputs[name] for name in self.output_names}
+        return {name: run.outputs[places[name]] for name in self.output_names}

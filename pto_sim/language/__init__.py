@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from pto_sim.engine.launches import SplitMode as SplitMode
+from pto_sim.frontend.annotations import RUNTIME as RUNTIME
 from pto_sim.frontend.annotations import Array as Array
 from pto_sim.frontend.annotations import InOut as InOut
 from pto_sim.frontend.annotations import Out as Out
 from pto_sim.frontend.annotations import Scalar as Scalar
 from pto_sim.frontend.annotations import Tensor as Tensor
+from pto_sim.frontend.annotations import TensorView as TensorView
 from pto_sim.frontend.annotations import Tile as Tile
 from pto_sim.frontend.annotations import Tuple as Tuple
 from pto_sim.frontend.program_class import function as function
@@ -27,6 +29,7 @@ from pto_sim.language.dtypes import *  # noqa: F403
 from pto_sim.language.enumerations import *  # noqa: F403
 from pto_sim.language.indexed import *  # noqa: F403
 from pto_sim.language.names import unknown_name
+from pto_sim.language.operand_names import named_calls
 from pto_sim.language.operators import *  # noqa: F403
 from pto_sim.language.padding import (
     dump_tag,
@@ -83,6 +86,7 @@ from pto_sim.language.storage import (
 
 ci = arange
 ND = "nd"
+globals().update(named_calls("pl", {name: value for name, value in globals().items() if callable(value)}))
 
 __all__ = [
     "ND", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at", "ci", "cluster", "cond", "const",

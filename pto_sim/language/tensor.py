@@ -6,6 +6,7 @@ from typing import Any
 
 from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
+from pto_sim.language.operand_names import named_calls
 
 
 def dim(x: Any, axis: int) -> int:
@@ -15,10 +16,17 @@ def dim(x: Any, axis: int) -> int:
 
 _MODULES = (operators, storage, padding, cube, selection, indexed)
 create = storage.create_tensor
+_FORMS = {
+    name: value
+    for module in _MODULES
+    for name, value in vars(module).items()
+    if callable(value) and not name.startswith("_") and not isinstance(value, type)
+}
+_FORMS["ci"] = _FORMS["arange"]
+_FORMS.update(named_calls("pl.tensor", _FORMS))
 
 
 def __getattr__(name: str) -> Any:
-    for module in _MODULES:
-        if not name.startswith("_") and name in vars(module):
-            return vars(module)[name]
-    raise unknown_name(name, [name for module in _MODULES for name in vars(module)], "pl.tensor")
+    if name in _FORMS:
+        return _FORMS[name]
+    raise unknown_name(name, _FORMS, "pl.tensor")

@@ -10,6 +10,7 @@ from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
 from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
+from pto_sim.language.operand_names import named_calls
 from pto_sim.program.errors import UnsupportedError
 
 MaskPattern = indexed.MaskPattern
@@ -59,6 +60,7 @@ _FORMS["create"] = _FORMS["create_tile"]
 _FORMS["gather"] = _tile_form(indexed.tile_gather)
 _FORMS["scatter"] = _tile_form(indexed.tile_scatter)
 _FORMS["ci"] = _FORMS["arange"]
+_FORMS.update(named_calls("pl.tile", _FORMS))
 
 
 def __getattr__(name: str) -> Any:
