@@ -296,8 +296,9 @@ class JitKernel(KernelFunction):
                 site=self.site,
                 hint="pass a buffer for it, or annotate it",
             )
-        shape = [d.value(extents) if isinstance(d, DynamicExtent) else d for d in type_.shape]
-        if None in shape:
+        found = [d.value(extents) if isinstance(d, DynamicExtent) else d for d in type_.shape]
+        shape = [extent for extent in found if extent is not None]
+        if len(shape) < len(found):
             raise InputError(
                 "PTO010",
                 f"the extent of output '{parameter.name}' follows from no input",
