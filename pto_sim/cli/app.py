@@ -35,7 +35,12 @@ FailOn = Annotated[
     ),
 ]
 NoTiming = Annotated[bool, typer.Option("--no-timing", help="Skip the cycle model.")]
-Seed = Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Seed of the harness' inputs.")]  # noqa: UP045
+Seed = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--seed", metavar="N", help="Seed of the inputs, and of each generator that the script leaves unseeded."
+    ),
+]
 Scopes = Annotated[str, typer.Option("--scopes", metavar="written|flat|auto", help="How scopes are placed.")]
 Hoist = Annotated[str, typer.Option("--hoist", metavar="NAME,...", help="Scratch tensors to declare at the frame.")]
 RingHeap = Annotated[

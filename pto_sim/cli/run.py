@@ -58,7 +58,7 @@ def run_module(name: str, argv: list[str], options: RunOptions) -> None:
         run_directory.begin(options.out_dir)
     kept = options if files else replace(options, timing=False)
     with open_session(kept, session=None if files else RunTally(kept)) as session:
-        end = execute_module(name, argv)
+        end = execute_module(name, argv, options.seed)
     tally = session if isinstance(session, RunTally) else RunTally.of(session)
     typer.echo(tally.line(), err=True)
     if session.results:
@@ -71,7 +71,7 @@ def run_module(name: str, argv: list[str], options: RunOptions) -> None:
 def _execute(script: Path, argv: list[str], session: Session) -> tuple[ScriptEnd, PtoError | None]:
     """Run the script; a runtime fault that the session has recorded is a result, not an error."""
     try:
-        return execute(script, argv), None
+        return execute(script, argv, session.options.seed), None
     except PtoError as error:
         if any(result.run.fault is error for result in session.results):
             return ScriptEnd(FAILED, ""), None

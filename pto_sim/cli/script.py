@@ -8,12 +8,13 @@ import runpy
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from pto_sim.compat import served_names
 from pto_sim.program.errors import InputError, PtoError
+from pto_sim.program.seeding import seeded_generators
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 
@@ -41,12 +42,13 @@ def check_script(path: Path) -> None:
         raise InputError("PTO051", f"{path} is not a Python script", values=str(error), hint=hint) from None
 
 
-def execute(path: Path, argv: list[str]) -> ScriptEnd:
+def execute(path: Path, argv: list[str], seed: int | None = None) -> ScriptEnd:
     """Run the script at `path` as Python itself would, with `argv` behind its name.
 
+    seed: of every generator that the script does not seed itself; None leaves them alone.
     Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
     """
-    with served_names(), _as_main(str(path), argv, path.resolve().parent):
+    with served_names(), _as_main(str(path), argv, path.resolve().parent), _seeded(seed):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
@@ -58,12 +60,12 @@ def execute(path: Path, argv: list[str]) -> ScriptEnd:
     return ScriptEnd(0, "")
 
 
-def execute_module(name: str, argv: list[str]) -> ScriptEnd:
-    """Run the module `name` as `python -m NAME ARGS` would; errors as with `execute`.
+def execute_module(name: str, argv: list[str], seed: int | None = None) -> ScriptEnd:
+    """Run the module `name` as `python -m NAME ARGS` would; seed and errors as with `execute`.
 
     Raises InputError (PTO057) if there is no such module.
     """
-    with served_names(), _as_main(name, argv, Path.cwd()):
+    with served_names(), _as_main(name, argv, Path.cwd()), _seeded(seed):
         _check_module(name)
         try:
             runpy.run_module(name, run_name="__main__", alter_sys=True)
@@ -74,6 +76,10 @@ def execute_module(name: str, argv: list[str]) -> ScriptEnd:
         except Exception:
             return ScriptEnd(1, traceback.format_exc().rstrip())
     return ScriptEnd(0, "")
+
+
+def _seeded(seed: int | None) -> AbstractContextManager[None]:
+    return nullcontext() if seed is None else seeded_generators(seed)
 
 
 def _check_module(name: str) -> None:

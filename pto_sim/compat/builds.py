@@ -12,7 +12,7 @@ import numpy as np
 
 from pto_sim.backend import Session, SessionResult, current_session, select
 from pto_sim.compat.backends import BackendType, set_backend_type
-from pto_sim.compat.compiled_program import CompiledProgram, Program
+from pto_sim.compat.compiled_program import CompiledProgram, Program, bound_class, output_types
 from pto_sim.compat.refusal import RefusedTypeError
 from pto_sim.compat.run_config import RunConfig
 from pto_sim.engine.run import run_kernel
@@ -35,6 +35,7 @@ class Builds:
         self._by_directory: dict[Path, CompiledProgram] = {}
         self._by_kernel: dict[JitKernel, CompiledProgram] = {}
         self._said: set[str] = set()
+        self.Compiled = bound_class(self)
 
     # -- compiling --------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class Builds:
         chosen = RunConfig(platform=platform or "a2a3sim").platform
         entry = program.entry if isinstance(program, KernelProgram) else program
         self._check(program, entry)
-        compiled = CompiledProgram(program, entry, self.call, self._directory(program.name, output_dir), chosen)
+        compiled = self.Compiled(program, entry, self._directory(program.name, output_dir), chosen)
         directory = compiled.output_dir.resolve()  # asking for it writes the record
         for stale in [path for path in self._by_directory if not path.exists()]:
             del self._by_directory[stale]
@@ -76,13 +77,15 @@ class Builds:
             self._session.record_compiled(program.name)
         return compiled
 
-    def compile_kernel(self, kernel: Any, config: Any = None, *, lowered: bool = False) -> Any:
+    def compile_kernel(
+        self, kernel: Any, args: Sequence[Any] = (), config: Any = None, *, lowered: bool = False
+    ) -> Any:
         """The compiled form of a `@pl.jit` kernel, see `launch.KernelCompiler`. Writes nothing yet."""
         if lowered:
             return Program(kernel.name)
         asked = _run_config(config)
         directory = self._directory(kernel.name, asked.save_kernels_dir)
-        compiled = CompiledProgram(kernel, kernel, self.call, directory, asked.platform)
+        compiled = self.Compiled(kernel, kernel, directory, asked.platform, output_types(kernel, args))
         self._by_kernel[kernel] = compiled
         return compiled
 
@@ -99,7 +102,11 @@ class Builds:
 
         Raises InputError (PTO018) for a directory that nothing was compiled into by this process.
         """
-        RunConfig(platform=platform)
+        compiled = self.compiled_into(work_dir, platform)
+        return compiled, compiled.runtime_name, compiled.runtime_config
+
+    def compiled_into(self, work_dir: str | os.PathLike[str], platform: str | None = None) -> CompiledProgram:
+        """What this process compiled into a directory. Raises as compile_and_assemble."""
         compiled = self._by_directory.get(Path(work_dir).resolve())
         if compiled is None:
             raise InputError(
@@ -107,7 +114,9 @@ class Builds:
                 f"nothing was compiled into {work_dir} by this process",
                 hint="compile the program again: a directory holds a record of it, not code",
             )
-        return compiled, compiled.runtime_name, compiled.runtime_config
+        if platform is not None:
+            RunConfig(platform=platform)  # refuses what is not simulated
+        return compiled
 
     def _check(self, program: KernelProgram | JitKernel, entry: JitKernel) -> None:
         """Rules of the language that hold without arguments, in every function of the program."""
@@ -127,7 +136,7 @@ class Builds:
         """`pypto.runtime.run`: compile, run on the tensors in place if there are any, return the compiled program."""
         asked = _run_config(config)
         if isinstance(program, JitKernel):
-            compiled = self.compile_kernel(program, asked)
+            compiled = self.compile_kernel(program, tensors, asked)
         else:
             compiled = self.compile(program, asked.save_kernels_dir, platform=asked.platform)
         if tensors and not asked.codegen_only:
@@ -177,7 +186,7 @@ class Builds:
         """Files that the diagnostics of `asked` leave, and a note for each that the simulator does not have."""
         if asked.enable_scope_stats:
             reading = run.scope_reading()
-            compiled = self._by_kernel.get(kernel) or self.compile_kernel(kernel, asked)
+            compiled = self._by_kernel.get(kernel) or self.compile_kernel(kernel, (), asked)
             path = compiled.output_dir / SCOPE_STATS
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = scope_stats_lines(reading, options.ring_heap_bytes, fatal=run.fault is not None)

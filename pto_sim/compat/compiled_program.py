@@ -3,21 +3,75 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
 
 from pto_sim.compat.device_memory import DeviceTensor
 from pto_sim.compat.manifest import RUNTIME_NAME, write_manifest
 from pto_sim.compat.refusal import Opaque
+from pto_sim.frontend.annotations import TensorType
+from pto_sim.frontend.extents import DynamicExtent
 from pto_sim.frontend.kernel import JitKernel, KernelFunction
 from pto_sim.frontend.program_class import KernelProgram
 from pto_sim.program.errors import UnsupportedError
+from pto_sim.program.host_arrays import is_torch, view_as_numpy, view_as_torch
 
 if TYPE_CHECKING:
     from pto_sim.compat.run_config import RunConfig
 
-Call = Callable[[JitKernel, Sequence[Any], Any], Any]
+
+class ProgramRunner(Protocol):
+    """What a compiled program needs of the script's builds."""
+
+    def call(self, entry: JitKernel, args: Sequence[Any], config: Any) -> Any:
+        """Call a kernel."""
+
+    def compiled_into(self, work_dir: str | os.PathLike[str], platform: str | None = None) -> CompiledProgram:
+        """What was compiled into a directory."""
+
+
+class OutputType(NamedTuple):
+    """Shape and type of an output that a call without outputs allocates."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def new(self, in_torch: bool) -> Any:
+        """Zeros of it."""
+        zeros = np.zeros(self.shape, self.dtype)
+        return view_as_torch(zeros) if in_torch else zeros
+
+
+class OrchArgs(NamedTuple):
+    """Arguments of a launch by hand."""
+
+    values: list[Any]
+
+
+class CallConfig(NamedTuple):
+    """Configuration of a launch by hand."""
+
+    run_config: RunConfig | None
+    aicpu_thread_num: int | None
+
+
+def output_types(kernel: JitKernel, args: Sequence[Any]) -> dict[str, OutputType]:
+    """The outputs in `args`, all of the kernel's arguments; none if an extent is pl.dynamic, so that it may change."""
+    if len(args) != len(kernel.parameters):
+        return {}
+    found = {}
+    for parameter, value in zip(kernel.parameters, args, strict=True):
+        if parameter.is_output:
+            declared = parameter.type.shape if isinstance(parameter.type, TensorType) else None
+            if declared is not None and any(isinstance(extent, DynamicExtent) for extent in declared):
+                return {}
+            array = view_as_numpy(value)
+            found[parameter.name] = OutputType(array.shape, array.dtype)
+    return found
 
 
 class Program(Opaque):
@@ -40,10 +94,17 @@ class CompiledProgram:
 
     __test__ = False  # not a test class, whatever pytest makes of its name
 
+    builds: ClassVar[ProgramRunner]
+
     def __init__(
-        self, program: KernelProgram | JitKernel, entry: JitKernel, call: Call, output_dir: Path, platform: str
+        self,
+        program: KernelProgram | JitKernel | None,
+        entry: JitKernel,
+        output_dir: Path,
+        platform: str,
+        outputs: Mapping[str, OutputType] | None = None,
     ) -> None:
-        self._program, self._entry, self._call = program, entry, call
+        self._program, self._entry, self._outputs = program, entry, dict(outputs or {})
         self._output_dir, self._recorded = output_dir, False
         self.platform = platform
 
@@ -51,8 +112,8 @@ class CompiledProgram:
 
     @property
     def program(self) -> Any:
-        """The `@pl.program` class; for a `@pl.jit` kernel a handle without content."""
-        return self._program if isinstance(self._program, KernelProgram) else Program(self._program.name)
+        """The `@pl.program` class; for a `@pl.jit` kernel a handle without content; None after from_dir."""
+        return Program(self._program.name) if isinstance(self._program, JitKernel) else self._program
 
     @property
     def output_dir(self) -> Path:
@@ -61,6 +122,11 @@ class CompiledProgram:
             self._recorded = True
             write_manifest(self._output_dir, self._entry, self._functions(), self.platform)
         return self._output_dir
+
+    @property
+    def name(self) -> str:
+        """Name of the entry."""
+        return self._entry.name
 
     @property
     def param_names(self) -> list[str]:
@@ -102,17 +168,28 @@ class CompiledProgram:
         """Nothing to load."""
 
     @classmethod
-    def from_dir(cls, *args: Any, **options: Any) -> CompiledProgram:
-        """Raises UnsupportedError: a directory holds a record, not code."""
-        raise UnsupportedError("CompiledProgram.from_dir (running a build directory)", hint="compile the program again")
+    def from_dir(
+        cls, output_dir: str | os.PathLike[str], *, platform: str | None = None, backend_type: Any = None
+    ) -> CompiledProgram:
+        """The program that this process compiled into output_dir: the directory holds a record of it, not code.
 
-    def build_orch_args(self, *args: Any, **options: Any) -> Any:
-        """Raises UnsupportedError: there is no device runtime to pack arguments for."""
-        raise UnsupportedError("CompiledProgram.build_orch_args", hint="call the compiled program")
+        Raises InputError (PTO018) for another directory, UnsupportedError for another chip.
+        """
+        found = cls.builds.compiled_into(output_dir, platform)
+        return cls(None, found._entry, Path(output_dir), platform or found.platform, found._outputs)
 
-    def build_call_config(self, *args: Any, **options: Any) -> Any:
-        """Raises UnsupportedError, see build_orch_args."""
-        raise UnsupportedError("CompiledProgram.build_call_config", hint="pass config= to the call")
+    def build_orch_args(self, *args: Any, worker: Any = None) -> tuple[OrchArgs, list[Any], bool]:
+        """What `simpler.worker.Worker.run` takes, all arguments, and whether outputs among them were allocated here."""
+        complete = self._complete(args)
+        values = list(args) if complete is None else complete
+        return OrchArgs(values), values, complete is not None
+
+    def build_call_config(
+        self, config: RunConfig | None = None, *, aicpu_thread_num: int | None = None, **options: Any
+    ) -> CallConfig:
+        """What `simpler.worker.Worker.run` takes as its configuration; the number of threads has no effect."""
+        given = getattr(config, "aicpu_thread_num", None) if aicpu_thread_num is None else aicpu_thread_num
+        return CallConfig(config, given)
 
     def validate_ir(self, *args: Any, **options: Any) -> Any:
         """Raises UnsupportedError: there is no IR."""
@@ -124,16 +201,32 @@ class CompiledProgram:
         names = self.orchestration_names
         if names:
             raise TypeError(f"this program has several orchestration functions; select one explicitly: {names}")
-        held = [arg.array() if isinstance(arg, DeviceTensor) else arg for arg in args]
-        return self._call(self._entry, held, config)
+        complete = self._complete(args)
+        values = list(args) if complete is None else complete
+        held = [value.array() if isinstance(value, DeviceTensor) else value for value in values]
+        outputs = self.builds.call(self._entry, held, config)
+        if complete is None:
+            return outputs
+        made = [complete[place] for place in self.output_indices]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def _complete(self, args: Sequence[Any]) -> list[Any] | None:
+        """All arguments where outputs were left out and their types are known; None where the kernel must say."""
+        parameters, outputs = self._entry.parameters, self.output_indices
+        if not self._outputs or len(args) != len(parameters) - len(outputs) or not outputs:
+            return None
+        queue, in_torch = iter(args), any(is_torch(arg) for arg in args)
+        return [
+            self._outputs[parameter.name].new(in_torch) if place in outputs else next(queue)
+            for place, parameter in enumerate(parameters)
+        ]
 
     def __getitem__(self, name: str) -> CompiledProgram:
         if name not in self.orchestration_names:
             raise KeyError(f"no orchestration function {name!r}; there are {', '.join(self._entries())}")
         assert isinstance(self._program, KernelProgram)
         directory = self._output_dir / "next_levels" / name
-        return CompiledProgram(_OneEntry(self._program), self._program.entry_of(name), self._call, directory,
-                               self.platform)  # fmt: skip
+        return type(self)(_OneEntry(self._program), self._program.entry_of(name), directory, self.platform)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self.orchestration_names:
@@ -160,3 +253,8 @@ class _OneEntry(KernelProgram):
 
     def __init__(self, whole: KernelProgram) -> None:
         self.__dict__.update(whole.__dict__)
+
+
+def bound_class(builds: ProgramRunner) -> type[CompiledProgram]:
+    """The class that one script sees as CompiledProgram: its programs run through the script's builds."""
+    return type("CompiledProgram", (CompiledProgram,), {"builds": builds, "__doc__": CompiledProgram.__doc__})

@@ -40,11 +40,16 @@ SERVED = {
     "pypto.runtime.runner": "pto_sim.compat.runner",
     "pypto.runtime.tensor_spec": "pto_sim.compat.tensor_spec",
     "pypto.runtime.worker": "pto_sim.compat.chip_worker",
+    "simpler": "pto_sim.compat.device_runtime",
+    "simpler.worker": "pto_sim.compat.device_worker",
 }
+_ROOTS = ("golden", "pypto", "simpler", "simpler_setup")
 
 # Import name -> functions in it that need to know what the script has compiled: methods of its Builds.
 _BOUND = {
-    "pypto.ir": ("compile",),
+    "pypto.ir": ("compile", "CompiledProgram"),
+    "pypto.ir.compiled_program": ("CompiledProgram",),
+    "pypto.pypto_core.ir": ("CompiledProgram",),
     "pypto.runtime": ("compile_program", "execute_compiled", "run"),
     "pypto.runtime.device_runner": ("compile_and_assemble",),
     "pypto.runtime.runner": ("compile_program", "execute_compiled", "run"),
@@ -57,11 +62,11 @@ class _Refuse(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.split(".")[0] not in ("pypto", "simpler", "simpler_setup"):
+        if fullname.split(".")[0] not in _ROOTS:
             return None
         raise ModuleNotFoundError(
-            f"pto-sim does not serve '{fullname}': it simulates kernels and has no part of the compiler or of the "
-            f"device's runtime. Served: {', '.join(sorted(SERVED))}",
+            f"PTO001: pto-sim does not serve '{fullname}': it simulates kernels, and has no part of the compiler or of "
+            f"the device's runtime",
             name=fullname,
         )
 
@@ -70,7 +75,7 @@ class _Refuse(MetaPathFinder):
 def served_names() -> Iterator[Builds]:
     """Serve the names of SERVED for the duration of a `with` block; afterwards imports are as before.
 
-    A real `pypto` or `golden` that is installed or on sys.path is hidden meanwhile. Gives what the script compiles.
+    A real `pypto`, `golden` or `simpler` that is installed or on sys.path is hidden meanwhile. Gives its builds.
     """
     hidden = {name: module for name, module in sys.modules.items() if _is_served(name)}
     for name in hidden:
@@ -91,7 +96,7 @@ def served_names() -> Iterator[Builds]:
 
 
 def _is_served(name: str) -> bool:
-    return name.split(".")[0] in ("pypto", "golden")
+    return name.split(".")[0] in _ROOTS
 
 
 def _modules(builds: Builds) -> dict[str, ModuleType]:
@@ -114,5 +119,6 @@ def _with_functions(source: ModuleType, builds: Builds, functions: Sequence[str]
     """A module like `source` whose `functions` are methods of `builds`."""
     module = ModuleType(source.__name__, source.__doc__)
     vars(module).update({key: value for key, value in vars(source).items() if not key.startswith("__spec")})
-    vars(module).update({name: getattr(builds, name) for name in functions})
+    for name in functions:
+        setattr(module, name, builds.Compiled if name == "CompiledProgram" else getattr(builds, name))
     return module

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pto_sim.compat.backends import BackendType
 from pto_sim.compat.pass_pipeline import OptimizationStrategy
 from pto_sim.compat.refusal import RefusedTypeError, RefusedValueError
-from pto_sim.program.errors import UnsupportedError
+from pto_sim.program.errors import UnsupportedError, nearest_name
 from pto_sim.program.options import RunOptions
+from pto_sim.program.ring_request import check_ring_sizes, ring_fields
 
 PLATFORMS = ("a2a3", "a2a3sim", "a5", "a5sim")
-RINGS = 4  # pypto: python/pypto/runtime/runner.py, _RING_DEPTH
 SWIMLANE_LEVELS = 4
+_RINGS = ("ring_task_window", "ring_heap", "ring_dep_pool")
 _OLD_SWIMLANE = "RunConfig.enable_l2_swimlane is deprecated; use enable_chip_swimlane instead"
 
 
@@ -80,7 +79,7 @@ class RunConfig(_Fields):
         known = [field.name for field in dataclasses.fields(_Fields)]
         for name in fields:
             if name not in known:
-                raise RefusedTypeError("PTO018", f"RunConfig has no field {name!r}", hint=nearest(name, known))
+                raise RefusedTypeError("PTO018", f"RunConfig has no field {name!r}", hint=nearest_name(name, known))
         super().__init__(*args, **fields)
         self._check()
 
@@ -94,8 +93,8 @@ class RunConfig(_Fields):
         self.backend_type = BackendType.Ascend910B
         self.enable_chip_swimlane = swimlane_level(self.enable_chip_swimlane, "enable_chip_swimlane")
         self.save_kernels = self.save_kernels or self.any_dfx_enabled()
-        for name, (rule, fits) in _RING_RULES.items():
-            setattr(self, name, _ring_sizes(name, getattr(self, name), rule, fits))
+        for name in _RINGS:
+            setattr(self, name, check_ring_sizes("RunConfig", name, getattr(self, name)))
 
     def any_dfx_enabled(self) -> bool:
         """Whether any of the five diagnostics of the runtime is asked for."""
@@ -114,18 +113,9 @@ class RunConfig(_Fields):
 
     def applied_to(self, options: RunOptions) -> RunOptions:
         """`options` with the ring sizes of this configuration; those of the command line stand where it gave any."""
-        return replace(options, **ring_fields(options, self.ring_heap, self.ring_task_window, self.ring_dep_pool))
-
-
-def ring_fields(options: RunOptions, heap: Any, task_window: Any, dep_pool: Any) -> dict[str, Any]:
-    """The fields of RunOptions that these ring sizes change. 0 and None keep what `options` have."""
-    changed: dict[str, Any] = {}
-    for name, asked in (("ring_heap_bytes", heap), ("ring_task_window", task_window), ("ring_dep_pool", dep_pool)):
-        if asked is None or (name == "ring_heap_bytes" and options.ring_heap_given):
-            continue
-        sizes = list(asked) if isinstance(asked, (list, tuple)) else [asked] * RINGS
-        changed[name] = tuple(size or default for size, default in zip(sizes, getattr(options, name), strict=True))
-    return changed
+        asked = {name: getattr(self, name) for name in _RINGS}
+        fields: dict[str, Any] = dict(ring_fields(options, "RunConfig", asked))
+        return replace(options, **fields)
 
 
 def swimlane_level(value: int | bool, name: str) -> int:
@@ -136,37 +126,3 @@ def swimlane_level(value: int | bool, name: str) -> int:
         kind = RefusedValueError if isinstance(value, int) else RefusedTypeError
         raise kind("PTO018", f"{name}={value!r}", hint=f"use a bool, or a level from 0 to {SWIMLANE_LEVELS}")
     return value
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """A hint that names the known key which is spelled most like `name`, and all of them."""
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"{meant}known: {', '.join(known)}"
-
-
-def _power_of_two(least: int) -> Callable[[int], bool]:
-    return lambda size: size >= least and size & (size - 1) == 0
-
-
-_RING_RULES: dict[str, tuple[str, Callable[[int], bool]]] = {
-    "ring_task_window": ("a power of two from 4", _power_of_two(4)),
-    "ring_heap": ("a power of two of bytes from 1024", _power_of_two(1024)),
-    "ring_dep_pool": ("from 4 to 2147483647", lambda size: 4 <= size < 2**31),
-}
-
-
-def _ring_sizes(name: str, value: Any, rule: str, fits: Callable[[int], bool]) -> Any:
-    """The sizes as given, a tuple as a list. Raises InputError (PTO018)."""
-    if value is None:
-        return None
-    each = isinstance(value, (list, tuple))
-    sizes = list(value) if each else [value]
-    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
-    if not whole or (each and len(sizes) != RINGS) or not all(fits(size) or (each and size == 0) for size in sizes):
-        raise RefusedValueError(
-            "PTO018",
-            f"RunConfig.{name}={value!r}",
-            hint=f"give {rule}, or a list of {RINGS} such sizes, one for each ring, 0 for its default",
-        )
-    return sizes if each else value

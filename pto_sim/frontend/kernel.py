@@ -243,7 +243,7 @@ class JitKernel(KernelFunction):
         compiler = kernel_compiler.get()
         if compiler is None:
             raise UnsupportedError(f"the IR of kernel '{self.name}'", site=self.site, hint="call the kernel")
-        return compiler(self, config, lowered=True)
+        return compiler(self, args, config, lowered=True)
 
     def _specialised(self, args: Sequence[Any], config: Any) -> Any:
         """The compiled form for arguments like `args`, made at most once; extents of pl.dynamic do not count."""
@@ -252,7 +252,7 @@ class JitKernel(KernelFunction):
             return self
         key = tuple(_specialisation(parameter, value) for parameter, value in zip(self.parameters, args, strict=True))
         if key not in self._cache:
-            self._cache[key] = compiler(self, config)
+            self._cache[key] = compiler(self, args, config)
         return self._cache[key]
 
     @property

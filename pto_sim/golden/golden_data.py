@@ -1,7 +1,7 @@
-"""Inputs and expected outputs on disk: DIR/in/NAME.npy and DIR/out/NAME.npy.
+"""Inputs and expected outputs on disk: DIR/in/NAME.npy and DIR/out/NAME.npy, or NAME.pt as upstream's harness has them.
 
 BF16 has no .npy type: it is stored as its 16-bit patterns (uint16) and read back by the type of its spec. A .pt file
-of upstream's harness is read if torch is installed.
+is read without torch, and nothing that it names is run (`torch_file`).
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ from pathlib import Path
 import numpy as np
 
 from pto_sim.golden.specs import ScalarSpec, TensorSpec
-from pto_sim.golden.tensors import BF16, as_numpy, has_torch, numpy_dtype
-from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.golden.tensors import BF16, as_torch, numpy_dtype
+from pto_sim.golden.torch_file import NotATensorFileError, read_tensor
+from pto_sim.program.errors import InputError
 
 Spec = TensorSpec | ScalarSpec
 
 
-def save(directory: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write each array as directory/NAME.npy. Raises InputError (PTO016) if that fails."""
+def save(directory: Path, arrays: Mapping[str, np.ndarray], in_torch: bool = False) -> None:
+    """Write each array as directory/NAME.npy; in_torch: as NAME.pt, which upstream's harness reads too.
+
+    Raises InputError (PTO016) if that fails.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, array in arrays.items():
-            np.save(directory / f"{name}.npy", array.view(np.uint16) if array.dtype == BF16 else array)
+            if in_torch:
+                import torch
+
+                torch.save(as_torch(array).clone(), directory / f"{name}.pt")
+            else:
+                np.save(directory / f"{name}.npy", array.view(np.uint16) if array.dtype == BF16 else array)
     except OSError as error:
         raise InputError(
             "PTO016", f"golden data cannot be written to {directory}", values=str(error), hint="check space and rights"
@@ -75,8 +84,8 @@ def _load(folder: Path, specs: Sequence[Spec]) -> dict[str, np.ndarray]:
 def load_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """The array in a .npy or .pt file.
 
-    Raises InputError (PTO017) if the file is damaged or holds another type or shape, UnsupportedError for a .pt file
-    without torch.
+    Raises InputError: PTO017 if the file is damaged or holds another type or shape, PTO024 for a .pt file whose pickle
+    would call something.
     """
     array = _read_torch(path) if path.suffix == ".pt" else _read_numpy(path)
     if dtype == BF16 and array.dtype == np.uint16:
@@ -100,16 +109,9 @@ def _read_numpy(path: Path) -> np.ndarray:
 
 
 def _read_torch(path: Path) -> np.ndarray:
-    if not has_torch():
-        raise UnsupportedError(
-            f"reading {path} without torch",
-            hint="install the extra 'torch' (pip install 'pto-sim[torch]'), or save the data as .npy",
-        )
-    import torch
-
     try:
-        return as_numpy(torch.load(path, weights_only=True))
-    except Exception as error:  # torch.load raises what its unpickler raises
+        return read_tensor(path)
+    except (OSError, NotATensorFileError) as error:
         raise _damaged(path, error) from error
 
 

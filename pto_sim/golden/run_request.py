@@ -1,22 +1,23 @@
 """What a script asks of the runtime: the keys of `runtime_cfg` and `compile_cfg`, checked before anything runs.
 
-Keys and values are upstream's (pypto-lib: golden/runner.py; pypto: RunConfig). The simulator has no device, no
-generated code and no device log; what cannot be honoured is refused by name, what has no meaning is said in a note.
+Keys and values are upstream's (pypto-lib: golden/runner.py; pypto: RunConfig, ir.compile). What has a meaning here is
+applied, what has none is said in a note, what cannot be honoured without being wrong is refused by name.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.golden.benchmark import BenchRequest, bench_request
+from pto_sim.program.errors import InputError, UnsupportedError, nearest_name
 from pto_sim.program.options import RunOptions
+from pto_sim.program.ring_request import ring_fields
 
 PLATFORMS = ("a2a3", "a2a3sim", "a5", "a5sim")
-LOG_LEVELS = ("debug", "info", "warn", "error", "null", *(f"v{i}" for i in range(10)))
+LOG_LEVELS = ("debug", "info", "timing", "warn", "error", "null", *(f"v{i}" for i in range(10)))
 
 # Key -> (the artifact it asks for, values it takes).
 _ARTIFACTS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -26,45 +27,50 @@ _ARTIFACTS: dict[str, tuple[str, tuple[int, ...]]] = {
     "enable_dep_gen": ("deps.json", (0, 1)),
     "enable_scope_stats": ("scope_stats.jsonl", (0, 1)),
 }
-_ACCEPTED = ("enable_scope_stats", "enable_dep_gen")
+_PRODUCED = ("enable_scope_stats",)
 _RENAMED = {"enable_l2_swimlane": "enable_chip_swimlane"}
-_RUNTIME_KEYS = ("platform", "device_id", "log_level", "seed", *_ARTIFACTS, *_RENAMED)
-# Keys of compile_cfg and their values that ask for nothing; any other value asks for generated code.
+_WITHOUT_EFFECT = {
+    "device_id": "the simulator has one device; the number has no effect",
+    "log_level": "the simulator has no device log; the level has no effect",
+    "aicpu_thread_num": "the chip file says how many scheduler threads there are; the number has no effect",
+    "analyze_auto_scopes_for_deps": "dependencies follow from reads and writes; the flag has no effect",
+}
+_RING_KEYS = ("ring_heap", "ring_task_window", "ring_dep_pool")
+_RUNTIME_KEYS = ("platform", "seed", *_WITHOUT_EFFECT, *_ARTIFACTS, *_RENAMED, *_RING_KEYS)
+# Keys of compile_cfg that ask for generated code or another chip, and their values that do not.
 _COMPILE_DEFAULTS: dict[str, tuple[object, ...]] = {
     "platform": PLATFORMS,
-    "dump_passes": (None, False, True),  # the default of `run` is True, and harmless: there are no passes
     "save_kernels": (None, False),
     "save_kernels_dir": (None,),
     "output_dir": (None,),
     "codegen_only": (None, False),
-    "compile_profiling": (None, False),
-    "strategy": (None,),
-    "backend_type": (None,),
-    "diagnostic_phase": (None,),
-    "disabled_diagnostics": (None, (), []),
     "distributed_config": (None,),
-    "analyze_auto_scopes_for_deps": (None, False),
-    "memory_planner": (None,),
-    "dump_ptoas_passes": (None, False),
-    "aicpu_thread_num": (None,),
-    "ring_task_window": (None,),
-    "ring_heap": (None,),
-    "ring_dep_pool": (None,),
 }
+# Keys that choose among passes of the compiler: values do not depend on them.
+_COMPILE_SETTINGS = (
+    "dump_passes", "dump_ptoas_passes", "compile_profiling", "profiling", "strategy", "backend_type",
+    "diagnostic_phase", "disabled_diagnostics", "verification_level", "analyze_auto_scopes_for_deps", "memory_planner",
+    "enable_pypto_l0c_double_buffer", "skip_ptoas", "emit_source_loc", "runtime", "aicpu_thread_num", *_ARTIFACTS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A checked request. seed: of the inputs. artifacts: files to produce. runtime_cfg: for a backend with a device."""
+    """A checked request. seed: of the inputs. artifacts: files to produce. runtime_cfg: for a backend with a device.
+
+    rings: fields of RunOptions that size the rings. bench: repeated launches, None for one.
+    """
 
     seed: int
     artifacts: tuple[str, ...]
     notes: tuple[str, ...]
     runtime_cfg: tuple[tuple[str, Any], ...]
+    rings: tuple[tuple[str, Any], ...] = ()
+    bench: BenchRequest | None = None
 
     def applied_to(self, options: RunOptions) -> RunOptions:
         """`options` with this request in it."""
-        return replace(options, seed=self.seed, runtime_cfg=self.runtime_cfg)
+        return replace(options, seed=self.seed, runtime_cfg=self.runtime_cfg, **dict(self.rings))
 
 
 def check_request(
@@ -73,28 +79,32 @@ def check_request(
     """Check both dictionaries for the backend that `options` name.
 
     Raises InputError (PTO018) for an unknown key or value, UnsupportedError for what the simulator cannot do. The
-    seed of `options` wins over runtime_cfg['seed']; without either it is 0.
+    seed of `options` wins over runtime_cfg['seed']; without either it is 0. PYPTO_BENCH asks for repeated launches.
     """
-    runtime = _renamed(dict(runtime_cfg or {}))
+    runtime, compiling = _renamed(dict(runtime_cfg or {})), dict(compile_cfg or {})
     seed = options.seed if options.seed is not None else runtime.pop("seed", None)
     runtime.pop("seed", None)
     artifacts = tuple(_ARTIFACTS[key][0] for key in _ARTIFACTS if _checked_level(key, runtime.get(key)))
-    notes: list[str] = []
-    if options.backend == "sim":
-        _check_simulated(runtime)
-        _check_compile_cfg(compile_cfg or {})
-        notes = _notes(runtime)
-    return RunRequest(0 if seed is None else int(seed), artifacts, tuple(notes), tuple(sorted(runtime.items())))
+    if options.backend != "sim":
+        kept = tuple(sorted(runtime.items()))
+        return RunRequest(0 if seed is None else int(seed), artifacts, (), kept)
+    _check_simulated(runtime)
+    _check_compile_cfg(compiling)
+    asked = {key: runtime.pop(key, compiling.get(key)) for key in _RING_KEYS}
+    return RunRequest(
+        seed=0 if seed is None else int(seed),
+        artifacts=tuple(_ARTIFACTS[key][0] for key in _PRODUCED if runtime.get(key)),
+        notes=tuple(_notes(runtime)),
+        runtime_cfg=tuple(sorted(runtime.items())),
+        rings=tuple(ring_fields(options, "runtime_cfg", asked).items()),
+        bench=bench_request(),
+    )
 
 
 def _renamed(runtime: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(runtime) - set(_RUNTIME_KEYS))
-    if unknown:
-        raise InputError(
-            "PTO018",
-            f"runtime_cfg has no key {', '.join(unknown)}",
-            hint=f"known keys: {', '.join(_RUNTIME_KEYS)}",
-        )
+    for key in runtime:
+        if key not in _RUNTIME_KEYS:
+            raise InputError("PTO018", f"runtime_cfg has no key {key}", hint=nearest_name(key, _RUNTIME_KEYS))
     for old, new in _RENAMED.items():
         if old in runtime:
             warnings.warn(f"runtime_cfg: {old} is now called {new}", DeprecationWarning, stacklevel=4)
@@ -125,34 +135,23 @@ def _check_simulated(runtime: Mapping[str, Any]) -> None:
         raise InputError(
             "PTO018", f"runtime_cfg: there is no log_level {level!r}", hint=f"use one of {', '.join(LOG_LEVELS)}"
         )
-    for key, (artifact, _) in _ARTIFACTS.items():
-        if runtime.get(key) and key not in _ACCEPTED:
-            raise UnsupportedError(
-                f"{key} (the file {artifact})",
-                hint="leave the flag out; trace.json and report.html in the run directory show tasks, time and heap",
-            )
-    if os.environ.get("PYPTO_BENCH", "").strip() not in ("", "0", "false", "False"):
-        raise UnsupportedError("PYPTO_BENCH (timing a kernel on a device)", hint="unset PYPTO_BENCH")
 
 
 def _check_compile_cfg(compile_cfg: Mapping[str, Any]) -> None:
+    known = (*_COMPILE_DEFAULTS, *_COMPILE_SETTINGS, *_RING_KEYS)
     for key, value in compile_cfg.items():
-        if key not in _COMPILE_DEFAULTS:
-            raise InputError(
-                "PTO018", f"compile_cfg has no key {key}", hint=f"known keys: {', '.join(_COMPILE_DEFAULTS)}"
-            )
-        if value not in _COMPILE_DEFAULTS[key]:
-            hint = "size the rings with pto-sim run --ring-heap" if key == "ring_heap" else f"leave {key} out"
-            raise UnsupportedError(f"compile_cfg {key}={value!r}", hint=hint)
+        if key not in known:
+            raise InputError("PTO018", f"compile_cfg has no key {key}", hint=nearest_name(key, known))
+        allowed = _COMPILE_DEFAULTS.get(key)
+        if allowed is not None and not any(value is one or value == one for one in allowed):
+            raise UnsupportedError(f"compile_cfg {key}={value!r}", hint=f"leave {key} out")
+        if key == "platform" and str(value).startswith("a5"):
+            raise UnsupportedError(f"platform {value!r}", hint="use -p a2a3")
 
 
 def _notes(runtime: Mapping[str, Any]) -> list[str]:
-    notes = []
-    if runtime.get("enable_dep_gen"):
-        # Kernels upstream switch it on by default; it changes no value.
-        notes.append("enable_dep_gen: deps.json is not written; trace.json in the run directory shows the tasks")
-    if runtime.get("device_id"):
-        notes.append(f"device_id={runtime['device_id']}: the simulator has one device; the number has no effect")
-    if runtime.get("log_level"):
-        notes.append(f"log_level={runtime['log_level']}: the simulator has no device log; the level has no effect")
+    notes = [f"{key}={runtime[key]}: {text}" for key, text in _WITHOUT_EFFECT.items() if runtime.get(key)]
+    missing = [f"{key} ({_ARTIFACTS[key][0]})" for key in _ARTIFACTS if runtime.get(key) and key not in _PRODUCED]
+    if missing:
+        notes.append(f"{', '.join(missing)}: not written; trace.json and report.html of --out show tasks and time")
     return notes

@@ -17,6 +17,7 @@ import numpy as np
 from pto_sim.backend import BackendRun, Session, SessionResult, current_session, select
 from pto_sim.golden import golden_data as stored
 from pto_sim.golden import work_directory
+from pto_sim.golden.benchmark import BenchmarkStats, measure, print_stats
 from pto_sim.golden.comparers import Comparer
 from pto_sim.golden.run_request import RunRequest, check_request
 from pto_sim.golden.specs import ScalarSpec, TensorSpec
@@ -24,6 +25,7 @@ from pto_sim.golden.tensors import as_numpy, as_torch, is_torch
 from pto_sim.golden.validation import checked_compare_fn, validate_golden
 from pto_sim.program.errors import InputError, UnsupportedError
 from pto_sim.program.options import RunOptions
+from pto_sim.program.seeding import seeded_generators
 
 GoldenFunction = Callable[[dict[str, Any]], object]
 _SCOPE_STATS = "scope_stats.jsonl"
@@ -31,13 +33,16 @@ _SCOPE_STATS = "scope_stats.jsonl"
 
 @dataclass
 class RunResult:
-    """What a run came to. error: why it did not pass. execution_time: host seconds. work_dir: its files, if any."""
+    """What a run came to.
+
+    error: why it did not pass. execution_time: host seconds. work_dir: its files, if any. bench: with PYPTO_BENCH.
+    """
 
     passed: bool
     error: str | None = None
     execution_time: float | None = None
     work_dir: Path | None = None
-    bench: Any = None  # upstream's device timing; always None here
+    bench: BenchmarkStats | None = None
 
     def __str__(self) -> str:
         seconds = "" if self.execution_time is None else f" ({self.execution_time:.2f}s)"
@@ -79,7 +84,7 @@ def run_jit(
     case.save_data = save_data
     if runtime_dir is not None:
         if compile_only:
-            return RunResult(passed=False, error="runtime_dir cannot be used with compile_only")
+            return RunResult(passed=False, error="runtime_dir is incompatible with compile_only")
         raise UnsupportedError(f"runtime_dir={runtime_dir!r} (running a build directory)", hint="leave runtime_dir out")
     session = current_session()
     options = session.options if session is not None else RunOptions()
@@ -94,7 +99,7 @@ def run_jit(
         result = RunResult(passed=False, error=str(error))
     result.execution_time = time.perf_counter() - start
     if result.passed:
-        skipped = ", comparison skipped: neither golden_fn nor golden_data" if not (compile_only or case.golden) else ""
+        skipped = ", validation skipped: no golden_fn or golden_data" if not (compile_only or case.golden) else ""
         print(f"[RUN] PASS ({result.execution_time:.2f}s{skipped})", flush=True)
     return result
 
@@ -163,10 +168,11 @@ class _Case:
         golden = self._golden(inputs)
         directory = self._directory(request, options, session)
         if self.save_data and directory is not None:
-            stored.save(directory / "data" / "in", inputs)
-            stored.save(directory / "data" / "out", golden or {})
+            stored.save(directory / "data" / "in", inputs, self.in_torch)
+            stored.save(directory / "data" / "out", golden or {}, self.in_torch)
         with _stage("runtime"):
             run = backend.run(self.fn, self._arguments(inputs), options, session.progress if session else None)
+        bench = self._benchmark(request, options, inputs)
         error = self._compare(run, inputs, golden)
         result = SessionResult(run, passed=error is None, error=error, compared=golden is not None)
         if session is not None:
@@ -174,7 +180,21 @@ class _Case:
         if directory is not None and directory != options.out_dir:
             work_directory.finish(directory, result, options)
             print(f"[RUN]   files: {directory}", flush=True)
-        return RunResult(passed=error is None, error=error, work_dir=directory)
+        return RunResult(passed=error is None, error=error, work_dir=directory, bench=bench)
+
+    def _benchmark(
+        self, request: RunRequest, options: RunOptions, inputs: Mapping[str, np.ndarray]
+    ) -> BenchmarkStats | None:
+        """Repeated launches on the same inputs, if PYPTO_BENCH asks for them."""
+        if request.bench is None:
+            return None
+        backend, arguments = select(options.backend), self._arguments(inputs)
+        with _stage("benchmark"):
+            stats = measure(
+                lambda: backend.run(self.fn, arguments, options, None), request.bench.rounds, request.bench.warmup
+            )
+        print_stats(stats, request.bench.raw)
+        return stats
 
     def _directory(self, request: RunRequest, options: RunOptions, session: Session | None) -> Path | None:
         """Where files go: the command line's run directory, else one of our own if anything asks for files."""
@@ -190,20 +210,12 @@ class _Case:
             stored.check_complete(self.data_dir, self.specs)
             print(f"[RUN]   read {self.data_dir / 'in'}", flush=True)
             return stored.load_inputs(self.data_dir, self.specs)
-        self._seed_libraries(seed)
-        return {
-            spec.name: spec.value if isinstance(spec, ScalarSpec) else spec.create_tensor(seed)
-            for spec in self.specs
-            if isinstance(spec, ScalarSpec) or spec.is_input
-        }
-
-    def _seed_libraries(self, seed: int) -> None:
-        """Init callables without a `seed` parameter draw from the libraries' own generators."""
-        np.random.seed(seed % 2**32)
-        if self.in_torch:
-            import torch
-
-            torch.manual_seed(seed)
+        with seeded_generators(seed):  # init callables without a `seed` parameter draw from the libraries' own
+            return {
+                spec.name: spec.value if isinstance(spec, ScalarSpec) else spec.create_tensor(seed)
+                for spec in self.specs
+                if isinstance(spec, ScalarSpec) or spec.is_input
+            }
 
     def _arguments(self, inputs: Mapping[str, np.ndarray]) -> list[Any]:
         """Kernel arguments in parameter order; pure outputs are zeros."""

@@ -6,7 +6,6 @@ golden function and its own comparers; torch is imported only then.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,7 @@ from pto_sim.program.dtypes import DataType, from_numpy
 from pto_sim.program.errors import InputError
 from pto_sim.program.host_arrays import BF16, is_array, is_torch, view_as_numpy, view_as_torch
 
-__all__ = ["BF16", "as_numpy", "as_torch", "has_torch", "is_torch", "numpy_dtype", "to_float32"]
-
-
-def has_torch() -> bool:
-    """Whether torch can be imported."""
-    return importlib.util.find_spec("torch") is not None
+__all__ = ["BF16", "as_numpy", "as_torch", "is_torch", "numpy_dtype", "to_float32"]
 
 
 def numpy_dtype(dtype: object, where: str) -> np.dtype:

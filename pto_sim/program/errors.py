@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from pto_sim.program.model import Site
 
 
@@ -68,3 +71,11 @@ class RuntimeFault(PtoError):
             hint=hint,
         )
         self.runtime_code, self.runtime_name, self.ring_state = runtime_code, runtime_name, ring_state
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """A hint that names the known option which is spelled most like `name`, and all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, 1, 0.5)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}known: {', '.join(names)}"

@@ -25,9 +25,14 @@ class KernelRunner(Protocol):
 
 
 class KernelCompiler(Protocol):
-    """Makes what a script holds as the compiled form of `kernel`; `lowered`: what it holds as its IR."""
+    """Makes what a script holds as the compiled form of `kernel` for arguments like `args`.
 
-    def __call__(self, kernel: object, config: object | None = None, *, lowered: bool = False) -> Any: ...
+    lowered: what it holds as its IR instead.
+    """
+
+    def __call__(
+        self, kernel: object, args: Sequence[object], config: object | None = None, *, lowered: bool = False
+    ) -> Any: ...
 
 
 kernel_runner: ContextVar[KernelRunner | None] = ContextVar("kernel_runner", default=None)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from pto_sim.golden import ScalarSpec, TensorSpec, golden_data
-from pto_sim.golden.tensors import has_torch
-from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.program.errors import InputError
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.int8, np.int32, np.int64, np.bool_])
@@ -63,18 +62,12 @@ def test_pickles_are_not_loaded(tmp_path):
         golden_data.load_array(tmp_path / "x.npy", np.dtype(np.int8), (1,))
 
 
-@pytest.mark.skipif(has_torch(), reason="torch is installed")
-def test_torch_file_without_torch(tmp_path):
-    (tmp_path / "x.pt").write_bytes(b"")
-    with pytest.raises(UnsupportedError, match=r"x\.pt without torch"):
-        golden_data.load_array(tmp_path / "x.pt", np.dtype(np.int8), (1,))
-
-
-def test_torch_file(tmp_path):
+def test_torch_files_are_written_for_torch(tmp_path):
     torch = pytest.importorskip("torch")
-    torch.save(torch.tensor([1.5, -2.0], dtype=torch.bfloat16), tmp_path / "x.pt")
-    found = golden_data.load_array(tmp_path / "x.pt", np.dtype(ml_dtypes.bfloat16), (2,))
-    assert found.tolist() == [1.5, -2.0]
+    golden_data.save(tmp_path, {"x": np.array([1.5, -2.0], ml_dtypes.bfloat16)}, in_torch=True)
+    found = torch.load(tmp_path / "x.pt", weights_only=True)
+    assert found.dtype is torch.bfloat16 and found.tolist() == [1.5, -2.0]
+    assert golden_data.load_array(tmp_path / "x.pt", np.dtype(ml_dtypes.bfloat16), (2,)).tolist() == [1.5, -2.0]
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -33,17 +33,19 @@ def test_scope_stats_are_produced():
         ("enable_chip_swimlane", "chip_swimlane_records.json"),
         ("enable_pmu", "pmu.csv"),
         ("enable_dump_args", "args_dump.json"),
+        ("enable_dep_gen", "deps.json"),
     ],
 )
-def test_other_artifacts_are_refused_by_name(key, file):
-    request({key: 0})
-    with pytest.raises(UnsupportedError, match=rf"{key} \(the file {file}\)"):
-        request({key: 1})
+def test_artifacts_that_are_not_written_are_said_by_name(key, file):
+    assert request({key: 0}).notes == ()
+    found = request({key: 1})
+    (note,) = found.notes
+    assert note.startswith(f"{key} ({file}): not written") and found.artifacts == ()
 
 
-def test_dependency_records_are_left_out_with_a_note():
-    (note,) = request({"enable_dep_gen": True}).notes
-    assert "deps.json is not written" in note
+def test_one_note_for_all_of_them():
+    (note,) = request({"enable_dep_gen": True, "enable_pmu": 2, "enable_scope_stats": True}).notes
+    assert "enable_dep_gen (deps.json)" in note and "enable_pmu (pmu.csv)" in note and "scope" not in note
 
 
 def test_other_backends_get_the_request_as_it_is():
@@ -56,8 +58,9 @@ def test_other_backends_get_the_request_as_it_is():
 def test_old_name_of_the_swimlane():
     with pytest.warns(DeprecationWarning, match="enable_chip_swimlane"):
         request({"enable_l2_swimlane": False})
-    with pytest.warns(DeprecationWarning), pytest.raises(UnsupportedError, match="enable_chip_swimlane"):
-        request({"enable_l2_swimlane": True, "enable_chip_swimlane": 0})
+    with pytest.warns(DeprecationWarning):
+        (note,) = request({"enable_l2_swimlane": True, "enable_chip_swimlane": 0}).notes
+    assert note.startswith("enable_chip_swimlane")
 
 
 @pytest.mark.parametrize(
@@ -69,11 +72,13 @@ def test_values_that_do_not_exist(key, value):
         request({key: value})
 
 
-def test_unknown_keys():
-    with pytest.raises(InputError, match=r"PTO018.*enable_everything"):
-        request({"enable_everything": True})
-    with pytest.raises(InputError, match=r"PTO018.*unroll_all"):
-        request(compile_cfg={"unroll_all": True})
+def test_unknown_keys_name_the_nearest_known_one():
+    with pytest.raises(InputError, match=r"(?s)PTO018.*enable_scope_stat\b.*did you mean enable_scope_stats"):
+        request({"enable_scope_stat": True})
+    with pytest.raises(InputError, match=r"(?s)PTO018.*dump_pases.*did you mean dump_passes"):
+        request(compile_cfg={"dump_pases": True})
+    with pytest.raises(InputError, match=r"(?s)PTO018.*quite_different.*known: platform"):
+        request({"quite_different": True})
 
 
 @pytest.mark.parametrize("platform", ["a5", "a5sim"])
@@ -94,14 +99,41 @@ def test_settings_without_effect_are_said():
 
 def test_generated_code_is_refused():
     request(compile_cfg={"dump_passes": True, "save_kernels": False, "ring_heap": None})
-    for key, value in (("save_kernels", True), ("ring_heap", 1 << 20), ("codegen_only", True)):
+    for key, value in (("save_kernels", True), ("output_dir", "x"), ("codegen_only", True)):
         with pytest.raises(UnsupportedError, match=key):
             request(compile_cfg={key: value})
 
 
-def test_device_benchmark(monkeypatch):
+def test_ring_sizes_size_the_run():
+    found = request({"ring_heap": 1 << 20}, {"ring_task_window": [0, 64, 64, 8]}).applied_to(RunOptions())
+    assert found.ring_heap_bytes == (1 << 20,) * 4
+    assert found.ring_task_window == (16384, 64, 64, 8)
+
+
+def test_the_heap_of_the_command_line_stands():
+    options = RunOptions(ring_heap_bytes=(2048,) * 4, ring_heap_given=True)
+    found = check_request(options, {"ring_heap": 1 << 20, "ring_dep_pool": 4}, None).applied_to(options)
+    assert found.ring_heap_bytes == (2048,) * 4 and found.ring_dep_pool == (4,) * 4
+
+
+@pytest.mark.parametrize("value", [1000, 512, True, "1M", [1024, 1024], [1024, 1024, 1024, 1023]])
+def test_ring_sizes_that_cannot_be(value):
+    with pytest.raises(ValueError, match=r"PTO018.*ring_heap"):
+        request({"ring_heap": value})
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+def test_no_benchmark(monkeypatch, value):
+    monkeypatch.setenv("PYPTO_BENCH", value)
+    assert request().bench is None
+
+
+def test_benchmark_of_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("PYPTO_BENCH", "1")
-    with pytest.raises(UnsupportedError, match="PYPTO_BENCH"):
-        request()
-    monkeypatch.setenv("PYPTO_BENCH", "0")
-    request()
+    found = request().bench
+    assert (found.rounds, found.warmup, found.raw) == (100, 5, False)
+    for name, value in (("ROUNDS", "3"), ("WARMUP", "-1"), ("RAW", "yes")):
+        monkeypatch.setenv(f"PYPTO_BENCH_{name}", value)
+    found = request().bench
+    assert (found.rounds, found.warmup, found.raw) == (3, 5, True)
+    assert "ignoring PYPTO_BENCH_WARMUP='-1'" in capsys.readouterr().out
