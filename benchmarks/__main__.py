@@ -13,17 +13,21 @@ from importlib import import_module
 from pathlib import Path
 
 BENCHMARKS = ("matmul", "dispatch", "attention", "kernels")
+# Run when named only: it takes some twenty minutes.
+LONG = ("exhaustive_fp32",)
 
 
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all of them), {', '.join(LONG)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    unknown = sorted(set(arguments.names) - {*BENCHMARKS, *LONG})
     if unknown:
-        parser.error(f"no benchmark called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark called {', '.join(unknown)}; there are {', '.join((*BENCHMARKS, *LONG))}")
     figures = {}
     for name in arguments.names or BENCHMARKS:
         figures[name] = import_module(f"benchmarks.{name}").main()
