@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from pto_sim.numerics.casts import convert
-from pto_sim.numerics.element_types import BFLOAT16
+from pto_sim.numerics.element_types import BFLOAT16, STORAGE, is_float
 
 _GROUP = 16
 
@@ -88,15 +88,17 @@ def _back(out: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return convert(out, "BF16" if dtype == BFLOAT16 else "FP16", "rint")
 
 
-def row_sum(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """Sum of each row, left to right from +0 in FP32 (integers in their own type, wrapping).
+def row_sum(x: np.ndarray, *, out_dtype: str = "", profile: str = "a2a3") -> np.ndarray:
+    """Sum of each row, left to right from +0 in FP32 (integers in the result's type, wrapping).
 
-    x: [L, ..., N] -> [L, ..., 1]. 16-bit floats are widened and rounded once at the end.
+    x: [L, ..., N] -> [L, ..., 1]. 16-bit floats are widened and rounded once at the end. out_dtype: FP32 of 16-bit
+    floats or INT32 of INT16, which the ISA has and the language does not.
     """
-    wide = _native(x)
+    target = STORAGE[out_dtype] if out_dtype else x.dtype
+    wide = _native(x) if is_float(x.dtype) else np.ascontiguousarray(x.astype(target))
     out = np.empty((*x.shape[:-1], 1), wide.dtype)
     _sum_rows(wide.reshape(-1, x.shape[-1]), out.reshape(-1))
-    return _back(out, x.dtype)
+    return _back(out, target)
 
 
 def _row_extreme(x: np.ndarray, greater: bool) -> np.ndarray:
@@ -133,8 +135,13 @@ def col_min(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     return _column_extreme(x, False)
 
 
-def col_sum(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
-    """Sum of each column, top to bottom from +0, rounded to the element type after every addition."""
+def col_sum(x: np.ndarray, *, out_dtype: str = "", profile: str = "a2a3") -> np.ndarray:
+    """Sum of each column, top to bottom from +0, rounded to the result's type after every addition.
+
+    out_dtype: FP32 of 16-bit floats, which the ISA has and the language does not.
+    """
+    if out_dtype:
+        x = _native(x)
     if x.dtype == np.float32:
         out = np.empty((*x.shape[:-2], 1, x.shape[-1]), np.float32)
         _sum_columns(np.ascontiguousarray(x).reshape(-1, *x.shape[-2:]), out.reshape(-1, x.shape[-1]))
