@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pto_sim.engine.run import Run
 
 Box = tuple[int, ...]
-_EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits")
+_EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits", "sort32")
 
 
 def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[str, Any]) -> list[Box]:
@@ -34,6 +34,13 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         if any(have < need for have, need in zip(full[1], want, strict=True)):
             raise _differ(run, row.name, full)
         return [full[0], want]
+    if rule == "masked":
+        return _masked(run, row.name, tiles, full)
+    if rule == "one_row":
+        return full
+    if row.name == "scatter_flat" and full[1] == full[2]:
+        # The index says where in the whole destination an element goes.
+        return [tiles[0].shape, full[1], full[2]]
     if rule not in _EQUAL:
         raise UnsupportedError(
             f"pl.{row.name} on a partly valid tile", site=run.site(), hint="pl.fillpad the operands first"
@@ -96,6 +103,14 @@ def _product(run: Run, name: str, tiles: Sequence[Tile], full: list[Box], attrs:
             raise _differ(run, name, full)
         boxes.insert(0, (rows, columns))
     return boxes
+
+
+def _masked(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list[Box]:
+    """A mask has whole rows of bytes: those of the rows that are selected from."""
+    data = full[1]
+    if any(box != data for box in full[1:]) or any(m < d for m, d in zip(full[0][:-1], data[:-1], strict=True)):
+        raise _differ(run, name, full)
+    return [(*data[:-1], tiles[0].shape[-1]), *full[1:]]
 
 
 def _differ(run: Run, name: str, full: Sequence[Box]) -> KernelError:

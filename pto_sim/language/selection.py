@@ -8,6 +8,7 @@ from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.numerics.comparisons import MODES
+from pto_sim.numerics.profiles import CPU_SIM
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
 
@@ -33,7 +34,16 @@ def cmp(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
     left = _tile(run, a)
     if not isinstance(left, Tile):
         raise _wrong(run, "pl.cmp compares a tile", f"got {a!r}", "compare scalars with Python operators")
-    return run.compute.apply("cmp", (left, b), {"cmp_type": number, "packed_mask": left.explicit})
+    attrs: dict[str, Any] = {"cmp_type": number, "packed_mask": left.explicit}
+    if run.options.numerics == CPU_SIM:
+        # A tile's rows fill whole blocks of 32 bytes; the simulator's masks depend on that width.
+        block = 32 // left.dtype.nbytes
+        attrs["width"] = -(-left.shape[-1] // block) * block
+    mask = run.compute.apply("cmp", (left, b), attrs)
+    if left.explicit:
+        box = left.valid or left.shape
+        mask.valid = (*box[:-1], -(-box[-1] // 8))
+    return mask
 
 
 def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
@@ -44,14 +54,13 @@ def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
 def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
     """a where the packed mask's bit is set, else b."""
     run = require_run("pl.sel")
-    mask.valid = None
-    return run.compute.apply("sel", (mask, a, b), {})
+    attrs = {"mask_bytes": (mask.valid or mask.shape)[-1]} if run.options.numerics == CPU_SIM else {}
+    return run.compute.apply("sel", (mask, a, b), attrs)
 
 
 def sels(mask: Tile, src: Any, tmp: Any, scalar: Any = None) -> Tile:
     """src where the packed mask's bit is set, else a number."""
     run = require_run("pl.sels")
-    mask.valid = None
     return run.compute.apply("sels", (mask, src, tmp if scalar is None else scalar), {})
 
 
@@ -120,16 +129,17 @@ def random(
 ) -> Tile:  # fmt: skip
     """Philox4x32 words from a key of two and a counter of four 32-bit numbers."""
     run = require_run("pl.random")
-    if valid_shape is not None:
-        raise UnsupportedError("pl.random(valid_shape=)", site=run.site(), hint="narrow it with pl.set_validshape")
     if rounds not in (7, 10):
         raise _wrong(run, "pl.random has 7 or 10 rounds", f"got {rounds}", "rounds=10")
     words = [int(word) & 0xFFFFFFFF for word in (k0, k1, c0, c1, c2, c3)]
+    extents = tuple(int(n) for n in shape)
+    valid = extents if valid_shape is None else tuple(int(n) for n in valid_shape)
     attrs = {
-        "key": tuple(words[:2]), "counter": tuple(words[2:]), "shape": tuple(int(n) for n in shape),
+        "key": tuple(words[:2]), "counter": tuple(words[2:]), "shape": extents, "valid": valid,
         "dtype": dtype.name if dtype else "UINT32", "rounds": rounds,
     }  # fmt: skip
-    return run.compute.apply("random", (), attrs)
+    tile = run.compute.apply("random", (), attrs)
+    return tile if valid == extents else run.memory.with_valid(tile, valid)
 
 
 def tri(diagonal: Any, shape: Any, valid_shape: Any = None, dtype: DataType | None = None, upper: bool = False) -> Tile:

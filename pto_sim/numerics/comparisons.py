@@ -66,7 +66,7 @@ def cmp(
         is_number = not isinstance(b, np.ndarray) or b.ndim != a.ndim
         mask = scalar_mask(bits, width) if is_number else packed_bits(bits)
         if not packed_mask:
-            return running_bits(mask, *bits.shape[1:], mask.shape[-1]).astype(a.dtype)
+            return running_bits(mask, bits.shape[1], bits.shape[2], mask.shape[-1]).astype(a.dtype)
         return _widened(mask, bits.shape[-1])
     return packed(bits) if packed_mask else bits.astype(a.dtype)
 
@@ -84,9 +84,7 @@ def _mask_bits(mask: np.ndarray, a: np.ndarray, mask_bytes: int, profile: str) -
     return unpacked(mask, a.shape[-1])
 
 
-def sel(
-    mask: np.ndarray, a: np.ndarray, b: np.ndarray, *, mask_bytes: int = 0, profile: str = "a2a3"
-) -> np.ndarray:
+def sel(mask: np.ndarray, a: np.ndarray, b: np.ndarray, *, mask_bytes: int = 0, profile: str = "a2a3") -> np.ndarray:
     """a where the mask's bit is set, else b. mask_bytes: valid bytes of a mask row (0: as many as a row of a needs)."""
     return np.where(_mask_bits(mask, a, mask_bytes, profile), a, b)
 

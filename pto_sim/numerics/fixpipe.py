@@ -14,6 +14,6 @@ from pto_sim.numerics.fused import rectified
 def drained(acc: np.ndarray, target: str, *, relu: bool = False) -> np.ndarray:
     """An accumulator (FP32 or INT32) in the element type `target`: a C cast, floats to nearest even; integers wrap.
 
-    relu: the fused rectifier x > 0 ? x : 0 first, so that NaN and -0 become +0; no operator of the language asks for it.
+    relu: the fused rectifier x > 0 ? x : 0 first, so NaN and -0 become +0; no operator of the language asks.
     """
     return convert(rectified(acc) if relu else acc, target, "rint", "cpu-sim")

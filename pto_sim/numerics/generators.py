@@ -14,6 +14,7 @@ _MULTIPLY = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _CHUNK = 256
+_BLOCK = 8
 _LANES = 64
 
 
@@ -38,6 +39,7 @@ def random(
     key: tuple[int, int],
     counter: tuple[int, int, int, int],
     shape: tuple[int, ...],
+    valid: tuple[int, ...] | None = None,
     dtype: str = "UINT32",
     rounds: int = 10,
     row_stride: int = 0,
@@ -45,12 +47,13 @@ def random(
 ) -> np.ndarray:
     """Random words. Lane l of 64 of a chunk of 256 columns uses counter + l; its word w is column 64 w + l.
 
-    row_stride: physical columns of the tile (0: those of `shape`); the counter grows by a quarter of it per chunk.
+    valid: rows and columns that get words (None: all), the others are 0. row_stride: columns of the tile in memory
+    (0: those of `shape`, in blocks of 32 bytes); the counter grows by a quarter of it per chunk.
     """
-    rows, columns = shape
-    stride = row_stride or columns
+    rows, columns = valid or shape
+    stride = row_stride or -(-shape[-1] // _BLOCK) * _BLOCK
     start = sum(int(word) << (32 * place) for place, word in enumerate(counter))
-    out = np.empty((rows, columns), np.uint32)
+    out = np.zeros(shape, np.uint32)
     for row in range(rows):
         for first in range(0, columns, _CHUNK):
             numbers = [(start + lane) % (1 << 128) for lane in range(_LANES)]

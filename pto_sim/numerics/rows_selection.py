@@ -12,13 +12,15 @@ _SORTED = ("FP32", "FP16")
 
 SELECTION_ROWS = (
     OpRow(
-        name="cmp", operands=("tile", "tile_or_scalar"), attrs=("cmp_type", "packed_mask"), dtypes=_ALL,
+        name="cmp", operands=("tile", "tile_or_scalar"), attrs=("cmp_type", "packed_mask", "width"), dtypes=_ALL,
         shape_rule="packed_mask", out_dtype_rule="mask", function=comparisons.cmp, cost_class=("vcmpv",),
-        profiles_differ=True, note="eq ne lt le gt ge = 0..5; cpu-sim compares a float with a number within 1e-9",
+        profiles_differ=True,
+        note="eq ne lt le gt ge = 0..5; cpu-sim: a number equals within 1e-9, rows of its mask run on",
     ),
     OpRow(
-        name="sel", operands=("tile", "tile", "tile"), dtypes=_ALL, shape_rule="masked", out_dtype_rule="masked",
-        function=comparisons.sel, cost_class=("vsel",), note="mask bit set: first, else second",
+        name="sel", operands=("tile", "tile", "tile"), attrs=("mask_bytes",), dtypes=_ALL, shape_rule="masked",
+        out_dtype_rule="masked", function=comparisons.sel, cost_class=("vsel",), profiles_differ=True,
+        note="mask bit set: first, else second; cpu-sim reads a running stream of bits",
     ),
     OpRow(
         name="sels", operands=("tile", "tile", "tile_or_scalar"), dtypes=_ALL, shape_rule="masked",
@@ -61,9 +63,9 @@ SELECTION_ROWS = (
         )
     ),
     OpRow(
-        name="random", operands=(), attrs=("key", "counter", "shape", "dtype", "rounds"), dtypes=("UINT32", "INT32"),
-        shape_rule="fill", out_dtype_rule="attr", function=generators.random, cost_class=("vmul",) * 20,
-        note="Philox4x32",
+        name="random", operands=(), attrs=("key", "counter", "shape", "valid", "dtype", "rounds"),
+        dtypes=("UINT32", "INT32"), shape_rule="fill", out_dtype_rule="attr", function=generators.random,
+        cost_class=("vmul",) * 20, note="Philox4x32",
     ),
     OpRow(
         name="tri", operands=(), attrs=("diagonal", "shape", "dtype", "upper"), dtypes=_ALL, shape_rule="fill",

@@ -283,7 +283,8 @@ def infer(row: OpRow, in_types: Sequence[OperandType], attrs: Mapping[str, Any])
     dtype = _check_dtypes(row, tiles, attrs)
     for operand in in_types:
         if operand.space == "scalar":
-            _check_scalar(row.name, operand, tiles[0].dtype)
+            # Of a masked operator the mask comes first.
+            _check_scalar(row.name, operand, tiles[-1].dtype)
     shape = SHAPE_RULES[row.shape_rule](row.name, [tuple(tile.shape) for tile in tiles], attrs)
     if row.check is not None:
         row.check(tiles, attrs)

@@ -15,7 +15,7 @@ from pto_sim.numerics.generators import random, tri
 from pto_sim.numerics.optable import OP_TABLE
 from pto_sim.numerics.padding import fill_outside
 from pto_sim.numerics.saturation import convert_saturating
-from tests.numerics.recordings import DTYPES, PATTERNS, Case
+from tests.numerics.recordings import PATTERNS, Case
 
 Reproduction = Callable[[Case], np.ndarray]
 SIM = "cpu-sim"
@@ -98,7 +98,7 @@ def _mask(c: Case) -> np.ndarray:
     other = c.part(1) if c.has("in1") else c.scalar
     mode = comparisons.MODES.index(c.meta["cmp"])
     mask = run("cmp", c.part(0), other, cmp_type=mode, width=c.meta["tile"][1])
-    whole = np.zeros(c.out.shape[:1] + (c.out.shape[1] * c.out.itemsize,), np.uint8)
+    whole = np.zeros((*c.out.shape[:1], c.out.shape[1] * c.out.itemsize), np.uint8)
     rows, words = c.meta["mask_valid"]
     count = min(words * c.out.itemsize, mask.shape[1])
     whole[:rows, :count] = mask[:rows, :count]
@@ -175,7 +175,12 @@ def _gather_blocks(c: Case) -> np.ndarray:
 
 
 def _scatter(c: Case) -> np.ndarray:
-    return run(patterns.scatter_flat, c.placed(np.empty((0, 0), c.out.dtype)), c.part(0), c.raw("in1")[: c.valid[0], : c.valid[1]])
+    return run(
+        patterns.scatter_flat,
+        c.placed(np.empty((0, 0), c.out.dtype)),
+        c.part(0),
+        c.raw("in1")[: c.valid[0], : c.valid[1]],
+    )
 
 
 def _random(c: Case) -> np.ndarray:
@@ -257,12 +262,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         for op in ("sum", "max", "min", "prod", "argmax", "argmin")
     },
     "col_sum_tmp": _reduce("col_sum"),
-    **{name: _product for name in ("matmul", "matmul_acc", "matmul_bias", "gemv")},
+    **dict.fromkeys(("matmul", "matmul_acc", "matmul_bias", "gemv"), _product),
     "cast": _cast,
-    **{name: _mask for name in ("cmp", "cmps", "cmp32")},
-    **{name: _select for name in ("sel", "sels")},
-    **{name: _store for name in ("store_acc", "store_acc_add", "store_acc_relu", "store_vec", "store_vec_add")},
-    **{name: _fill for name in ("load", "fillpad", "fillpad_inplace", "fillpad_expand")},
+    **dict.fromkeys(("cmp", "cmps", "cmp32"), _mask),
+    **dict.fromkeys(("sel", "sels"), _select),
+    **dict.fromkeys(("store_acc", "store_acc_add", "store_acc_relu", "store_vec", "store_vec_add"), _store),
+    **dict.fromkeys(("load", "fillpad", "fillpad_inplace", "fillpad_expand"), _fill),
     "sort32": _sort32,
     "mrgsort1": _merge_runs,
     "mrgsort2": _merge_lists,

@@ -17,8 +17,8 @@ def bits(array: np.ndarray) -> np.ndarray:
     return array.view(_UNSIGNED[array.itemsize])
 
 
-def assert_same_bits(actual: np.ndarray, expected: np.ndarray, *inputs: np.ndarray) -> None:
-    """Equal shape, dtype and bits; a NaN equals any NaN."""
+def assert_same_bits(actual: np.ndarray, expected: np.ndarray, *inputs: np.ndarray, what: str = "") -> None:
+    """Equal shape, dtype and bits; a NaN equals any NaN. what: said first where they differ."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     same = bits(actual) == bits(expected)
@@ -28,7 +28,7 @@ def assert_same_bits(actual: np.ndarray, expected: np.ndarray, *inputs: np.ndarr
         at = tuple(np.argwhere(~same)[0])
         shown = [x[at] for x in inputs if x.shape == actual.shape]
         raise AssertionError(
-            f"{(~same).sum()} of {same.size} differ; at {at}: {actual[at]!r}, want {expected[at]!r}, in {shown}"
+            f"{what} {(~same).sum()} of {same.size} differ; at {at}: {actual[at]!r}, want {expected[at]!r}, in {shown}"
         )
 
 

@@ -12,10 +12,7 @@ from tests.numerics.special_values import assert_same_bits
 @pytest.mark.parametrize("name", NAMES)
 def test_recorded_operator(name: str) -> None:
     for case in cases(name):
-        try:
-            assert_same_bits(REPRODUCTIONS[name](case), case.out)
-        except AssertionError as error:
-            raise AssertionError(f"{case.name} {case.meta}: {error}") from error
+        assert_same_bits(REPRODUCTIONS[name](case), case.out, what=f"{case.name} {case.meta}")
 
 
 def test_no_recording_is_left_out() -> None:
