@@ -10,7 +10,7 @@ from pto_sim.engine.tile import Tile
 from pto_sim.numerics.comparisons import MODES
 from pto_sim.numerics.profiles import CPU_SIM
 from pto_sim.program.dtypes import DataType
-from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.errors import KernelError
 
 __all__ = [
     "cmp", "cmps", "mrgsort", "part_add", "part_max", "part_min", "part_mul", "random", "sel", "sels", "sort32", "tri",

@@ -56,14 +56,17 @@ def _with_destination(function: Callable[..., np.ndarray]) -> Reproduction:
     return lambda c: run(function, c.tile(2), c.tile(0), c.tile(1))
 
 
-def _row_expand(name: str) -> Reproduction:
+def _row_expand(op: str) -> Reproduction:
+    """The vector is [R, 1], or one block of 32 bytes a row that repeats along the columns; either operand may be it."""
+    function: Any = arithmetic.expdif if op == "expdif" else {"max": "maximum", "min": "minimum"}.get(op, op)
+
     def reproduce(c: Case) -> np.ndarray:
         rows, columns = c.valid
-        first, second = c.tile(0), c.tile(1)
-        if "src0 is" in c.meta["vector"]:
-            return c.placed(run(name, second[:rows, :columns], first[:rows, :1], vector_first=True))
-        vector = second[:rows, :1] if "col-major" in c.meta["vector"] else second[:rows]
-        return c.placed(run(name, first[:rows, :columns], vector))
+        vector_first = "src0 is" in c.meta["vector"]
+        x, v = (c.tile(1), c.tile(0)) if vector_first else (c.tile(0), c.tile(1))
+        v = np.tile(v[:rows], -(-columns // v.shape[1]))[:, :columns]
+        pair = (v, x[:rows, :columns]) if vector_first else (x[:rows, :columns], v)
+        return c.placed(run(function, *pair))
 
     return reproduce
 
@@ -252,7 +255,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "fusedmuladd": _with_destination(fused.fusedmuladd),
     "fusedmuladdrelu": _with_destination(fused.fusedmuladdrelu),
     "axpy": lambda c: run(fused.axpy, c.tile(2), c.tile(0), c.scalar),
-    **{f"row_expand_{op}": _row_expand(f"row_expand_{op}") for op in _EXPANDED},
+    **{f"row_expand_{op}": _row_expand(op) for op in _EXPANDED},
     **{f"col_expand_{op}": _column_expand(f"col_expand_{op}") for op in _EXPANDED},
     "row_expand": lambda c: c.placed(run("row_expand", np.zeros(c.valid, c.out.dtype), c.tile(0)[: c.valid[0], :1])),
     "col_expand": lambda c: c.placed(run("col_expand", np.zeros(c.valid, c.out.dtype), c.tile(0)[:1, : c.valid[1]])),
