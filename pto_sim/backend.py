@@ -161,12 +161,19 @@ def open_session(
 ) -> Iterator[Session]:
     """Make a session current for the duration of a `with` block: a new one, or `session`."""
     session = session if session is not None else Session(options, progress=progress)
-    token, runner_token = _session.set(session), kernel_runner.set(session.run_direct)
+    token = _session.set(session)
+    runner = kernel_runner.set(kernel_runner.get() or _run_in_session)  # one that serves a script knows more
     try:
         yield session
     finally:
-        kernel_runner.reset(runner_token)
+        kernel_runner.reset(runner)
         _session.reset(token)
+
+
+def _run_in_session(kernel: object, args: Sequence[object], config: object | None = None) -> Mapping[str, np.ndarray]:
+    session = current_session()
+    assert session is not None  # the runner is there only while a session is
+    return session.run_direct(kernel, args, config)
 
 
 def names() -> list[str]:

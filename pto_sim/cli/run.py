@@ -10,15 +10,15 @@ from rich.console import Console
 
 from pto_sim.backend import Session, SessionResult, open_session, report_of, select
 from pto_sim.cli.debugger import stop_display_on_breakpoint
-from pto_sim.cli.run_tally import RunTally
 from pto_sim.cli.script import ScriptEnd, check_script, execute, execute_module
 from pto_sim.cli.status import FAILED, USAGE
+from pto_sim.compat.run_tally import RunTally
 from pto_sim.program.errors import InputError, PtoError
 from pto_sim.program.options import RunOptions
 from pto_sim.report import run_directory
 from pto_sim.report.model import RunReport
 from pto_sim.report.progress import LiveProgress
-from pto_sim.report.terminal import print_report
+from pto_sim.report.terminal import print_reports
 
 
 def run_script(script: Path, argv: list[str], options: RunOptions) -> None:
@@ -36,8 +36,7 @@ def run_script(script: Path, argv: list[str], options: RunOptions) -> None:
     ):
         end, error = _execute(script, argv, session)
     reports = [report_of(result, options) for result in session.results]
-    for report in reports:
-        print_report(report, Console())
+    print_reports(reports, Console())
     if reports:
         _write(session.results, reports, options)
     if error is not None:

@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from pto_sim.backend import current_session
 from pto_sim.compat import served_names
+from pto_sim.compat.pytest_processes import environment
 from pto_sim.program.errors import InputError, PtoError
 from pto_sim.program.seeding import seeded_generators
 
@@ -48,7 +50,7 @@ def execute(path: Path, argv: list[str], seed: int | None = None) -> ScriptEnd:
     seed: of every generator that the script does not seed itself; None leaves them alone.
     Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
     """
-    with served_names(), _as_main(str(path), argv, path.resolve().parent), _seeded(seed):
+    with served_names(), _as_main(str(path), argv, path.resolve().parent), _seeded(seed), _pytest_plugin():
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
@@ -65,7 +67,7 @@ def execute_module(name: str, argv: list[str], seed: int | None = None) -> Scrip
 
     Raises InputError (PTO057) if there is no such module.
     """
-    with served_names(), _as_main(name, argv, Path.cwd()), _seeded(seed):
+    with served_names(), _as_main(name, argv, Path.cwd()), _seeded(seed), _pytest_plugin():
         _check_module(name)
         try:
             runpy.run_module(name, run_name="__main__", alter_sys=True)
@@ -80,6 +82,12 @@ def execute_module(name: str, argv: list[str], seed: int | None = None) -> Scrip
 
 def _seeded(seed: int | None) -> AbstractContextManager[None]:
     return nullcontext() if seed is None else seeded_generators(seed)
+
+
+def _pytest_plugin() -> AbstractContextManager[None]:
+    """Should pytest run, in this process or in one that is started, it loads our plugin."""
+    session = current_session()
+    return nullcontext() if session is None else environment(session.options)
 
 
 def _check_module(name: str) -> None:

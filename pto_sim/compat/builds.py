@@ -19,7 +19,7 @@ from pto_sim.engine.run import run_kernel
 from pto_sim.frontend.kernel import JitKernel
 from pto_sim.frontend.program_class import KernelProgram
 from pto_sim.program.errors import InputError
-from pto_sim.program.launch import kernel_runner
+from pto_sim.program.launch import kernel_compiler, kernel_runner
 from pto_sim.program.options import RunOptions
 from pto_sim.report.scope_stats import FILE_NAME as SCOPE_STATS
 from pto_sim.report.scope_stats import scope_stats_lines
@@ -159,12 +159,13 @@ class Builds:
         compiled(*args, config=RunConfig(platform=platform, device_id=device_id, **wanted))
 
     def call(self, entry: JitKernel, args: Sequence[Any], config: Any) -> Any:
-        """Call a kernel from any thread; its runs belong to this script."""
-        token = kernel_runner.set(self.run_kernel)
+        """Call a kernel of a compiled program, from any thread; its runs belong to this script."""
+        runner, compiler = kernel_runner.set(self.run_kernel), kernel_compiler.set(None)
         try:
             return entry(*args, config=config)
         finally:
-            kernel_runner.reset(token)
+            kernel_compiler.reset(compiler)
+            kernel_runner.reset(runner)
 
     def run_kernel(self, kernel: Any, args: Sequence[Any], config: Any = None) -> Mapping[str, np.ndarray]:
         """See `launch.KernelRunner`. What the runtime stopped is raised; the session has recorded it."""

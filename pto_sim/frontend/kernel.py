@@ -363,7 +363,7 @@ class JitKernel(KernelFunction):
 def _specialisation(parameter: Parameter, value: Any) -> Any:
     """What of an argument a compiled form depends on: its type, and its extents but for those of pl.dynamic."""
     if not is_array(value):
-        return value
+        return value.value if isinstance(value, ctypes._SimpleCData) else value
     array = view_as_numpy(value)
     declared = parameter.type.shape if isinstance(parameter.type, TensorType) else None
     if declared is None or len(declared) != array.ndim:

@@ -12,6 +12,7 @@ from pto_sim.report.model import HeapReport, RunReport, TimeReport
 from pto_sim.report.units import bytes_text, scope_text, share_text, site_text, us_text
 
 _PATH_ROWS = 8
+_FULL_REPORTS = 8
 _SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -25,6 +26,26 @@ def print_report(report: RunReport, console: Console) -> None:
         for part in time_tables(report.time):
             console.print(part)
     console.print(findings_table(report))
+
+
+def print_reports(reports: list[RunReport], console: Console) -> None:
+    """Print some reports in full; of many, such as those of a test file, one row each and the failed ones in full."""
+    if len(reports) <= _FULL_REPORTS:
+        for report in reports:
+            print_report(report, console)
+        return
+    table = Table(title=f"{len(reports)} kernel runs (in full: --out, --json)", title_justify="left")
+    for column in ("kernel", "outcome", "time", "findings"):
+        table.add_column(column)
+    for report in reports:
+        codes = sorted({finding.code for finding in report.findings if finding.severity != "info"})
+        time = us_text(report.time.total_us) if report.time is not None else "-"
+        table.add_row(report.kernel, "passed" if report.passed else "FAILED", time, ", ".join(codes) or "none")
+    console.print(table)
+    for report in reports:
+        if not report.passed:
+            console.print(outcome_panel(report))
+            console.print(findings_table(report))
 
 
 def outcome_panel(report: RunReport) -> RenderableType:

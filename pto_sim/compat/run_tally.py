@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pto_sim.backend import Session, SessionResult, failing_findings
 
@@ -34,6 +36,16 @@ class RunTally(Session):
             tally.record(result)
         return tally
 
+    def counts(self) -> dict[str, Any]:
+        """The counts as plain values, for another process."""
+        return {"runs": self.runs, "faults": self.faults, "findings": dict(self.findings)}
+
+    def add(self, counts: Mapping[str, Any]) -> None:
+        """Add the counts of another process."""
+        self.runs += counts["runs"]
+        self.faults += counts["faults"]
+        self.findings.update(counts["findings"])
+
     @property
     def failed(self) -> bool:
         """Whether a finding or a runtime error has failed a run, whatever the module made of it."""
@@ -41,6 +53,6 @@ class RunTally(Session):
 
     def line(self) -> str:
         """The counts in one line."""
-        parts = [f"{self.runs} kernel runs", f"{self.faults} stopped by the runtime"]
+        parts = [f"{self.runs} kernel run{'' if self.runs == 1 else 's'}", f"{self.faults} stopped by the runtime"]
         parts += [f"{count} with finding {code}" for code, count in sorted(self.findings.items())]
         return "pto-sim: " + ", ".join(parts)
