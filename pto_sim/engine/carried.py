@@ -1,15 +1,57 @@
-"""Loops that carry values explicitly: init_values= and pl.yield_."""
+"""Values that loops carry: explicitly with init_values= and pl.yield_, or by rebinding a name in the body."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pto_sim.engine.tile import Tile
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
     from pto_sim.engine.control import LoopRange
     from pto_sim.engine.run import Run
+
+
+class CarriedShapes:
+    """The valid shapes with which carried names were bound before a loop or branch: later values have them too.
+
+    The compiler gives a carried name one type, that of its first binding (pypto: src/ir/transforms/
+    convert_to_ssa_pass.cpp, init->GetType()). A tensor that was whole stays whole, whatever an operator of partly
+    valid tiles made of it; a partly valid one may not become another.
+    """
+
+    __slots__ = ("_first", "_run")
+
+    def __init__(self, run: Run, values: tuple[Any, ...]) -> None:
+        self._run = run
+        self._first = [(value.shape, value.valid) if type(value) is Tile else None for value in values]
+
+    def settle(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The values with those valid shapes. Raises KernelError (PTO213) for a partly valid one that changed."""
+        changed = [
+            place
+            for place, (first, value) in enumerate(zip(self._first, values, strict=True))
+            if first is not None and type(value) is Tile and value.valid != first[1] and value.shape == first[0]
+        ]
+        if not changed:
+            return values
+        result = list(values)
+        for place in changed:
+            result[place] = self._widened(result[place], self._first[place])
+        return tuple(result)
+
+    def _widened(self, value: Tile, first: Any) -> Tile:
+        shape, valid = first
+        if valid is None:
+            return self._run.memory.with_valid(value, shape)
+        raise KernelError(
+            "PTO213",
+            "a value that a loop or branch carries keeps the valid shape of its first binding",
+            site=self._run.site(),
+            values=f"bound with {list(valid)}, then with {list(value.valid or shape)} of {list(shape)}",
+            hint="give the new value a name of its own, or pl.fillpad the first one",
+        )
 
 
 class CarryingLoop:
@@ -20,6 +62,7 @@ class CarryingLoop:
 
     def __iter__(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         run = self.run
+        shapes = CarriedShapes(run, self.carried)
         for value in self.loop:
             before = self.carried
             run.carrying.append(self)
@@ -35,6 +78,7 @@ class CarryingLoop:
                     values=f"{len(self.carried)} against {len(before)}",
                     hint="yield one value for each carried name",
                 )
+            self.carried = shapes.settle(self.carried)
 
     def check(self, condition: Any) -> None:
         """pl.cond belongs to pl.while_."""

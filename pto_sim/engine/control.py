@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.tile import Tile
@@ -45,13 +46,15 @@ class _Parts:
         self._results.append((self._active, values))
 
     def join(self) -> Names:
-        """The names after all parts have run."""
+        """The names after all parts have run. Those that were bound before come first."""
         if len(self._results) == 1:
-            return self._results[0][1]
-        return tuple(
-            self._merge([(lanes, values[i]) for lanes, values in self._results])
-            for i in range(len(self._results[0][1]))
-        )
+            return self._settled(self._results[0][1])
+        parts = [(lanes, self._settled(values)) for lanes, values in self._results]
+        return tuple(self._merge([(lanes, values[i]) for lanes, values in parts]) for i in range(len(parts[0][1])))
+
+    def _settled(self, values: Names) -> Names:
+        known = len(self.saved)
+        return (*CarriedShapes(self.run, self.saved).settle(values[:known]), *values[known:])
 
     def _split(self, core: CoreState, groups: list[np.ndarray]) -> Iterator[int]:
         if len(groups) > 1 and self._late:

@@ -14,14 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
     from pto_sim.engine.core import CoreState
+    from pto_sim.engine.run import Run
 
 
 class BlocksDisagreeError(KernelError):
     """Blocks that run as one batch need different things here (PTO208); run one by one they may not."""
+
+
+def division_by_zero(run: Run) -> KernelError:
+    """The error for an integer that is divided by zero on some block."""
+    return KernelError(
+        "PTO212",
+        "an integer is divided by zero",
+        site=run.site(),
+        hint="guard the division with an if; both operands of `and` are evaluated",
+    )
 
 
 class LaneSet:
@@ -102,7 +114,10 @@ class LaneScalar:
         theirs = other.resolve() if isinstance(other, LaneScalar) else other
         if not isinstance(theirs, (int, float, np.ndarray, np.generic)):
             return NotImplemented
-        return self._wrap(function(theirs, mine) if swap else function(mine, theirs))
+        try:
+            return self._wrap(function(theirs, mine) if swap else function(mine, theirs))
+        except ZeroDivisionError as error:
+            raise division_by_zero(self.core.run) from error
 
     def __add__(self, other: Any) -> Any:
         if type(other) is int and self.base.dtype.kind == "i":
@@ -126,26 +141,31 @@ class LaneScalar:
 
     __rmul__ = __mul__
 
-    def __floordiv__(self, other: Any) -> Any:
-        return self._binary(other, operator.floordiv)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return self._binary(other, operator.floordiv, swap=True)
-
     def __truediv__(self, other: Any) -> Any:
-        return self._binary(other, operator.truediv)
+        return self._binary(other, quotient)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._binary(other, quotient, swap=True)
+
+    __floordiv__, __rfloordiv__ = __truediv__, __rtruediv__
 
     def __mod__(self, other: Any) -> Any:
-        return self._binary(other, operator.mod)
+        return self._binary(other, remainder)
 
     def __rmod__(self, other: Any) -> Any:
-        return self._binary(other, operator.mod, swap=True)
+        return self._binary(other, remainder, swap=True)
 
     def __lshift__(self, other: Any) -> Any:
         return self._binary(other, operator.lshift)
 
+    def __rlshift__(self, other: Any) -> Any:
+        return self._binary(other, operator.lshift, swap=True)
+
     def __rshift__(self, other: Any) -> Any:
         return self._binary(other, operator.rshift)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self._binary(other, operator.rshift, swap=True)
 
     def __and__(self, other: Any) -> Any:
         return self._binary(other, operator.and_)
@@ -158,6 +178,9 @@ class LaneScalar:
 
     def __neg__(self) -> LaneScalar:
         return self._wrap(-self.resolve())
+
+    def __abs__(self) -> LaneScalar:
+        return self._wrap(abs(self.resolve()))
 
     def __invert__(self) -> LaneScalar:
         return self._wrap(~self.resolve())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.control import Branch, Loop, LoopRange
-from pto_sim.engine.lanes import logical, logical_not
+from pto_sim.engine.lanes import division_by_zero, logical, logical_not
 from pto_sim.engine.run import require_run
+from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
 
 
@@ -31,6 +33,21 @@ class KernelRuntime:
         """The condition of an `if` that leaves a loop; the same on all blocks that run together."""
         require_run("an if statement").check_condition(condition)
         return bool(condition)
+
+    @staticmethod
+    def carried(values: tuple[Any, ...]) -> CarriedShapes:
+        """What names that a loop carries were bound to before it."""
+        return CarriedShapes(require_run("a for statement"), values)
+
+    @staticmethod
+    def divided(operation: str, a: Any, b: Any) -> Any:
+        """`a // b`, `a / b` or `a % b` where an operand is known at run time only."""
+        if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+            try:
+                return remainder(a, b) if operation == "%" else quotient(a, b)
+            except ZeroDivisionError as error:
+                raise division_by_zero(require_run("a division")) from error
+        return a % b if operation == "%" else a / b
 
     @staticmethod
     def named(name: str, value: Any) -> Any:

@@ -45,10 +45,6 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         raise UnsupportedError(
             f"pl.{row.name} on a partly valid tile", site=run.site(), hint="pl.fillpad the operands first"
         )
-    if full[0] == tiles[0].shape and all(tile.shape == tiles[0].shape for tile in tiles):
-        # A name that a loop carries keeps the valid shape of its first binding in the compiler, so what looks partly
-        # valid here is whole there; the result has the valid shape of the first operand.
-        return [tile.shape for tile in tiles]
     for box, tile in zip(full, tiles, strict=True):
         if box != full[0] and not (tile.shape[-1] == 1 and box[:-1] == full[0][:-1]):
             raise _differ(run, row.name, full)

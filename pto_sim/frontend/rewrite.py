@@ -5,7 +5,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * `with pl.spmd(n) as tid:` becomes a loop over the blocks, as the `for` form is;
 * `if` and `for v in pl.range(...)` whose condition or bounds are not constants become calls of
   `engine.control`, so that blocks which disagree run apart;
-* `and`, `or`, `not` evaluate all operands, as the language has no short circuit;
+* `and`, `or`, `not` evaluate all operands, as the language has no short circuit; divisions drop the fraction;
 * `x = pl.create_tensor(...)` tells the buffer its name.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
@@ -78,10 +78,10 @@ class _Rewriter:
             return [node]
         if isinstance(node, ast.Assign):
             return self._assign(node)
-        return [_Logic().visit(node)]
+        return [_Logic(self._locals).visit(node)]
 
     def _expression(self, node: ast.expr) -> ast.expr:
-        return _Logic().visit(node)
+        return _Logic(self._locals).visit(node)
 
     def _is_constant(self, nodes: Sequence[ast.expr]) -> bool:
         return not (loaded_names(nodes) & self._locals)
@@ -192,13 +192,24 @@ class _Rewriter:
         self._following, self._bound = [*again, *outer_following], self._bound | targets
         node.body = self.block(node.body)
         self._following, self._bound = outer_following, outer_bound
+        first, settle = self._kept_shapes(node, names)
+        node.body = [*copy.deepcopy(settle), *node.body]
         if plain:
-            return [node]
+            return [*first, node, *settle]
         loop, part = self._fresh("loop"), self._fresh("part")
         start = _at(node, ast.Assign([_store(loop)], _call("loop", node.iter, _tuple(names), _strings(late))))
         node.iter = _at(node.iter, _load(part))
-        body = [*_restore(node, loop, names), node, *_leave(node, loop, names)]
+        body = [*_restore(node, loop, names), *first, node, *settle, *_leave(node, loop, names)]
         return [start, _at(node, ast.For(_store(part), _load(loop), body, [])), *_join(node, loop, names)]
+
+    def _kept_shapes(self, node: ast.stmt, names: Sequence[str]) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """Before a loop: note the shapes of the names that it carries. In and after it: give them back."""
+        if not names:
+            return [], []
+        shapes = self._fresh("shapes")
+        note = _at(node, ast.Assign([_store(shapes)], _call("carried", _tuple(names))))
+        settled = ast.Call(_method(shapes, "settle"), [_tuple(names)], [])
+        return [note], [_at(node, ast.Assign([_store_tuple(names)], settled))]
 
 
 def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
@@ -219,8 +230,22 @@ def _join(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
     return [_at(node, ast.Assign([_store_tuple(names)], ast.Call(_method(part, "join"), [], [])))]
 
 
+_DIVISIONS = {ast.FloorDiv: "//", ast.Div: "/", ast.Mod: "%"}
+
+
 class _Logic(ast.NodeTransformer):
-    """`and`, `or` and `not` as calls that evaluate every operand."""
+    """`and`, `or` and `not` as calls that evaluate every operand; divisions as the scalar unit does them."""
+
+    def __init__(self, locals_: set[str]) -> None:
+        self._locals = locals_
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        constant = not (loaded_names([node]) & self._locals)
+        self.generic_visit(node)
+        sign = _DIVISIONS.get(type(node.op))
+        if sign is None or constant:
+            return node
+        return _at(node, _call("divided", ast.Constant(sign), node.left, node.right))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         self.generic_visit(node)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
-import numpy as np
-
 from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.scalar_arithmetic import larger, smaller
 
 
 def min(a: Any, b: Any) -> Any:
     """The smaller of two scalars."""
-    return _choose(a, b, a < b if not isinstance(b, LaneScalar) else b > a, builtins.min)
+    return _choose(a, b, smaller)
 
 
 def max(a: Any, b: Any) -> Any:
     """The larger of two scalars."""
-    return _choose(a, b, a > b if not isinstance(b, LaneScalar) else b < a, builtins.max)
+    return _choose(a, b, larger)
 
 
-def _choose(a: Any, b: Any, first: Any, plain: Any) -> Any:
-    if not isinstance(first, LaneScalar):
-        return plain(a, b)
-    values = [x.resolve() if isinstance(x, LaneScalar) else x for x in (a, b)]
-    return LaneScalar(first.core, np.where(first.resolve(), *values), first.core.lanes)
+def _choose(a: Any, b: Any, function: Any) -> Any:
+    if isinstance(a, LaneScalar):
+        return a._binary(b, function)
+    if isinstance(b, LaneScalar):
+        return b._binary(a, function, swap=True)
+    return function(a, b).item()

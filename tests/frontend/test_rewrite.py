@@ -101,7 +101,10 @@ def test_constant_conditions_and_bounds_stay_plain_python():
     )
     tree = ast.parse(source).body[0]
     text = ast.unparse(rewrite(tree))
-    assert "__pto" not in text
+    assert "if LIMIT > 3:" in text
+    assert "for i in pl.range(LIMIT):" in text
+    assert "__pto.branch" not in text
+    assert "__pto.loop" not in text
 
 
 @pytest.mark.parametrize(
