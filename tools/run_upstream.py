@@ -1,9 +1,10 @@
 """Run the scripts of a pypto-lib checkout, unmodified, and print a Markdown table of what they gave.
 
-    python tools/run_upstream.py CHECKOUT [FOLDER_OR_SCRIPT ...] [--timeout S] [--table FILE]
+    python tools/run_upstream.py CHECKOUT [FOLDER_OR_SCRIPT ...] [--timeout S] [--table FILE] [--out FOLDER]
 
 Each script runs in a process of its own as `pto-sim run SCRIPT -p a2a3`, with the checkout's root on PYTHONPATH.
-A file without a `__main__` part is a library and is left out.
+A file without a `__main__` part is a library and is left out. --out keeps the run directory of each script as
+FOLDER/<its path below `models`, joined by underscores>, the form that the tools that compare with records read.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDERS = ("examples", "models/deepseek_v4_flash_mtp")
+FOLDERS = ("examples", "models")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One script; wall_s: host seconds of the whole process.
+    """One script; wall_s, peak_gib: host seconds and resident memory of the whole process.
 
     status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'timeout'.
     """
@@ -33,10 +36,12 @@ class Outcome:
     status: str
     wall_s: float
     reason: str
+    peak_gib: float = 0.0
 
     def row(self) -> str:
         """A row of the Markdown table."""
-        return f"| `{self.script}` | {self.status} | {self.wall_s:.1f} | {self.reason.replace('|', '/')} |"
+        reason = self.reason.replace("|", "/")
+        return f"| `{self.script}` | {self.status} | {self.wall_s:.1f} | {self.peak_gib:.1f} | {reason} |"
 
 
 def scripts_of(checkout: Path, places: list[str]) -> Iterator[Path]:
@@ -48,26 +53,42 @@ def scripts_of(checkout: Path, places: list[str]) -> Iterator[Path]:
                 yield file
 
 
-def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str]) -> Outcome:
+def run_name(script: Path, checkout: Path) -> str:
+    """The name of a script's run directory: 'deepseek_v4_flash_mtp_gate', 'examples_beginner_matmul'."""
+    return "_".join(script.relative_to(checkout).with_suffix("").parts).removeprefix("models_")
+
+
+def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str], out: Path | None) -> Outcome:
     """Run one script and read its outcome from its exit status and output; one for several cards is not started."""
     if re.search(r"^@pl\.jit\.host", script.read_text(encoding="utf-8"), re.MULTILINE):
         return Outcome(str(script.relative_to(checkout)), "several cards", 0.0, "its entry is a pl.jit.host")
-    command = [shutil.which("pto-sim") or "pto-sim", "run", str(script), "-p", "a2a3", *extra]
+    files = [] if out is None else ["--out", str(out.resolve() / run_name(script, checkout))]
+    command = [shutil.which("pto-sim") or "pto-sim", "run", *files, str(script), "-p", "a2a3", *extra]
     begin = time.perf_counter()
     name = str(script.relative_to(checkout))
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    try:
-        end = subprocess.run(
-            command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Outcome(name, "timeout", timeout_s, f"stopped after {timeout_s:g} s")
+    code, text, peak_gib = _run_measured(command, checkout, timeout_s)
     wall_s = time.perf_counter() - begin
-    text = end.stdout + end.stderr
-    if end.returncode == 0:
-        return Outcome(name, "pass", wall_s, "")
+    if code is None:
+        return Outcome(name, "timeout", wall_s, f"stopped after {timeout_s:g} s", peak_gib)
+    if code == 0:
+        return Outcome(name, "pass", wall_s, "", peak_gib)
     status = "not modelled" if "PTO001" in text else "finding" if re.search(r"PTO(203|40\d)", text) else "fail"
-    return Outcome(name, status, wall_s, _reason(text, str(checkout) + os.sep))
+    return Outcome(name, status, wall_s, _reason(text, str(checkout) + os.sep), peak_gib)
+
+
+def _run_measured(command: list[str], checkout: Path, timeout_s: float) -> tuple[int | None, str, float]:
+    """Exit status (None: stopped), output and peak resident GiB of a process that has `checkout` on its path."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        stop = threading.Timer(timeout_s, process.kill)
+        stop.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        stopped = not stop.is_alive()
+        stop.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        return None if stopped else process.returncode, output.read(), usage.ru_maxrss / 2**20
 
 
 def _reason(text: str, prefix: str) -> str:
@@ -87,13 +108,14 @@ def main() -> int:
     parser.add_argument("places", nargs="*", default=list(FOLDERS))
     parser.add_argument("--timeout", type=float, default=600.0, metavar="S")
     parser.add_argument("--table", type=Path, help="write the table to this file too")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep the run directories here")
     parser.add_argument("--extra", default="", help="arguments for every script, in one string")
     args = parser.parse_args()
     outcomes = []
-    lines = ["| script | status | wall, s | reason |", "|---|---|---|---|"]
+    lines = ["| script | status | wall, s | peak, GiB | reason |", "|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
     for script in scripts_of(args.checkout.resolve(), args.places):
-        outcome = run_script(args.checkout.resolve(), script, args.timeout, args.extra.split())
+        outcome = run_script(args.checkout.resolve(), script, args.timeout, args.extra.split(), args.out)
         outcomes.append(outcome)
         lines.append(outcome.row())
         print(outcome.row(), flush=True)

@@ -258,6 +258,23 @@ class Memory:
             )
         return value.view(shape, row_major(shape), value.offset)
 
+    def transposed(self, tile: Tile) -> Tile:
+        """The tile with its last two axes exchanged, in the same buffer (pypto: tile.transpose_view)."""
+        core = self.run.task_core("pl.transpose_view")
+        if tile.ndim < 2:
+            raise KernelError(
+                "PTO202",
+                "transpose_view needs two axes",
+                site=self.run.site(),
+                values=f"shape {list(tile.shape)}",
+                hint="reshape it to [1, N] first",
+            )
+        swapped = np.ascontiguousarray(np.swapaxes(tile.resolve(), -1, -2))
+        view = self._record_view("transpose_view", core, tile, swapped, swapped.shape[1:])
+        if tile.valid is not None:
+            view.valid = (*tile.valid[:-2], tile.valid[-1], tile.valid[-2])
+        return view
+
     def with_valid(self, tile: Tile, valid: tuple[int, ...]) -> Tile:
         """The same tile with another valid shape."""
         core = self.run.task_core("pl.set_validshape")

@@ -1,7 +1,8 @@
 """Which part of each operand an operator reads when tiles are only partly valid.
 
-A valid box starts at the origin. Elementwise operators need equal boxes; a vector that is repeated must cover the
-tile's box; a product reads the rows of its left and the columns of its right operand (pypto:
+A valid box starts at the origin. Elementwise operators need equal boxes. A vector that is repeated is read over the
+tile's whole box, whatever its own valid shape says: the result has the valid shape of the tile (pypto:
+src/ir/op/tile_ops/broadcast.cpp), so an author may leave results unused that come from the vector's rest. A product reads the rows of its left and the columns of its right operand (pypto:
 src/ir/op/tile_ops/matmul.cpp: the right operand must hold every K that the left one has).
 """
 
@@ -31,8 +32,6 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
     if rule in ("row_vector", "col_vector"):
         rows, columns = full[0]
         want = (rows, 1) if rule == "row_vector" else (1, columns)
-        if any(have < need for have, need in zip(full[1], want, strict=True)):
-            raise _differ(run, row.name, full)
         return [full[0], want]
     if rule == "masked":
         return _masked(run, row.name, tiles, full)

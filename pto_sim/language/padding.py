@@ -61,9 +61,8 @@ def extract(src: Tile, row: Any, col: Any, shape: Sequence[Any], *, target_memor
 
 
 def transpose_view(t: Tile) -> Tile:
-    """The tile with its two axes exchanged."""
-    run = require_run("pl.transpose_view")
-    return run.compute.apply("transpose", (t,), {"axis1": t.ndim - 2, "axis2": t.ndim - 1})
+    """The tile with its last two axes exchanged, without a copy."""
+    return require_run("pl.transpose_view").memory.transposed(t)
 
 
 def reinterpret_view(x: Tile, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Tile:

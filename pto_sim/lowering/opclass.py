@@ -37,6 +37,7 @@ _ROLES = {
     "create_tile": Role.CREATE,
     "slice": Role.VIEW,
     "reshape": Role.VIEW,
+    "transpose_view": Role.VIEW,
     "assemble": Role.ASSEMBLE,
     "full": Role.VECTOR,
     "arange": Role.VECTOR,
