@@ -80,7 +80,7 @@ def simulated_nodes(program: Program, with_pipe: set[int]) -> list[Node]:
     """The nodes of a run, in the order in which the orchestrator emits them. with_pipe: tasks with a pipe buffer."""
     root = build_statement_lists(program.events)
     stack: list[tuple[Open | None, list[Node]]] = [(None, [])]
-    for emitted in emit_order(root, with_pipe.__contains__):
+    for emitted in emit_order(program, root, with_pipe.__contains__):
         if isinstance(emitted, Open):
             stack.append((emitted, []))
         elif isinstance(emitted, Close):

@@ -63,6 +63,10 @@ class Optimization:
         self.kind, self.value = kind, value
 
 
+class ComputedBlocks(int):
+    """A number of blocks that the orchestration computed in the statement list of the launch."""
+
+
 class TaskInProgress:
     """A task while its blocks execute."""
 
@@ -169,6 +173,7 @@ class Spmd:
                 hint="give a positive number of blocks",
             )
         self.run, self.blocks, self.name, self.options = run, count, name, options
+        self._computed = isinstance(blocks, ComputedBlocks)
         self.group = run.options.lanes if lockstep else 1
         if run.barriers:
             # A barrier needs every block of the task at once.
@@ -186,6 +191,7 @@ class Spmd:
     def __iter__(self) -> Iterator[Any]:
         run = self.run
         task = TaskInProgress(run, "spmd", self.blocks, self.name, self.options)
+        task.record.computed_blocks = self._computed
         self.task_id.index = task.index
         for ids in self._groups():
             core = CoreState(run, ids, self.blocks)

@@ -7,6 +7,7 @@ from typing import Any
 from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.control import Branch, Loop, LoopRange
 from pto_sim.engine.lanes import division_by_zero, logical, logical_not
+from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
@@ -50,12 +51,18 @@ class KernelRuntime:
         return a % b if operation == "%" else a / b
 
     @staticmethod
-    def named(name: str, value: Any) -> Any:
-        """Tell a new buffer the name that the author gives it."""
+    def named(name: str, value: Any, computed_size: bool = False) -> Any:
+        """Tell a new buffer the name that the author gives it, and whether its shape was computed just before."""
         if isinstance(value, Tensor):
             value.name = name
-            value.run.recorder.tensors[value.storage.tensor].name = name
+            info = value.run.recorder.tensors[value.storage.tensor]
+            info.name, info.computed_size = name, computed_size
         return value
+
+    @staticmethod
+    def computed(blocks: Any) -> Any:
+        """A number of blocks that the launch's statement list has computed."""
+        return ComputedBlocks(blocks.__index__()) if type(blocks) is int else blocks
 
 
 KERNEL_RUNTIME = KernelRuntime()

@@ -6,7 +6,8 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * `if` and `for v in pl.range(...)` whose condition or bounds are not constants become calls of
   `engine.control`, so that blocks which disagree run apart;
 * `and`, `or`, `not` evaluate all operands, as the language has no short circuit; divisions drop the fraction;
-* `x = pl.create_tensor(...)` tells the buffer its name.
+* `x = pl.create_tensor(...)` tells the buffer its name, and whether its size is computed just before it;
+  so does the number of blocks of a `pl.spmd`.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
 """
@@ -26,6 +27,7 @@ from pto_sim.frontend.names import (
     loaded_names,
     parameter_names,
 )
+from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
 
 RUNTIME = "__pto"
 LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
@@ -35,26 +37,36 @@ _NAMED = frozenset({"create_tensor", "create_tile", "create"})
 def rewrite(function: ast.FunctionDef) -> ast.FunctionDef:
     """A rewritten copy of `function`, without decorators and annotations."""
     result = copy.deepcopy(function)
+    runtime_names = RuntimeNames(function)
     result.decorator_list = []
     result.returns = None
     for argument in [*result.args.posonlyargs, *result.args.args, *result.args.kwonlyargs]:
         argument.annotation = None
     locals_ = bound_names(result.body) | set(parameter_names(result))
-    rewriter = _Rewriter(locals_, set(parameter_names(result)))
-    result.body = rewriter.block(result.body)
+    rewriter = _Rewriter(locals_, set(parameter_names(result)), runtime_names)
+    result.body = rewriter.statements(result.body)
     return ast.fix_missing_locations(result)
 
 
 class _Rewriter:
     """Walks statements in order, knowing which names are bound so far."""
 
-    def __init__(self, locals_: set[str], bound: set[str]) -> None:
+    def __init__(self, locals_: set[str], bound: set[str], runtime_names: RuntimeNames) -> None:
         self._locals = locals_
+        self._runtime_names = runtime_names
         self._bound = set(bound)
         self._count = 0
         self._following: list[ast.stmt] = []
 
     def block(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """A nested statement list."""
+        outer = self._runtime_names.enter()
+        result = self.statements(statements)
+        self._runtime_names.leave(outer)
+        return result
+
+    def statements(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """The statements of one list, in order."""
         result: list[ast.stmt] = []
         known = [definitely_bound([statement]) for statement in statements]
         for position, statement in enumerate(statements):
@@ -93,11 +105,21 @@ class _Rewriter:
     # -- assignment ---------------------------------------------------------------------------------
 
     def _assign(self, node: ast.Assign) -> list[ast.stmt]:
-        node.value = self._expression(node.value)
         target = node.targets[0]
+        self._runtime_names.assign(target, node.value)
+        node.value = self._expression(node.value)
         if isinstance(target, ast.Name) and called_attribute(node.value) in _NAMED:
-            node.value = _at(node.value, _call("named", ast.Constant(target.id), node.value))
+            arguments = [ast.Constant(target.id), node.value]
+            if self._runtime_names.are_local(size_arguments(node.value)):
+                arguments.append(ast.Constant(value=True))
+            node.value = _at(node.value, _call("named", *arguments))
         return [node]
+
+    def _computed_blocks(self, launch: ast.expr) -> None:
+        """Mark the number of blocks of a `pl.spmd` that this list has computed."""
+        assert isinstance(launch, ast.Call)
+        if launch.args and self._runtime_names.are_local(launch.args[:1]):
+            launch.args[0] = _at(launch.args[0], _call("computed", launch.args[0]))
 
     # -- with -----------------------------------------------------------------------------------------
 
@@ -106,6 +128,7 @@ class _Rewriter:
         if called_attribute(item.context_expr) != "spmd":
             node.body = self.block(node.body)
             return [node]
+        self._computed_blocks(item.context_expr)
         launch = self._fresh("launch")
         before = _at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
         body = self.block(node.body)
@@ -177,6 +200,9 @@ class _Rewriter:
         return [start, node, _at(node, ast.Assign([copy.deepcopy(target)], values))]
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
+        self._runtime_names.counts(node.target)
+        if called_attribute(node.iter) == "spmd":
+            self._computed_blocks(node.iter)
         node.iter = self._expression(node.iter)
         if isinstance(node.iter, ast.Call) and any(k.arg == "init_values" for k in node.iter.keywords):
             return self._carrying(node)

@@ -3,7 +3,8 @@
 The compiler emits all creates of one statement list as `alloc_tensors` calls of at most 16 tensors at the
 list's top; creates directly in a MANUAL scope are emitted just before that scope
 (pypto: src/codegen/orchestration/orchestration_codegen.cpp, EmitBatchedAllocTensors). The pipe buffer of a mixed
-task is created just before its launch and is batched with the others.
+task is created just before its launch and is batched with the others. What has a size that its own list computes
+at run time stays where it is, alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pto_sim.lowering.statement_lists import StatementList
+from pto_sim.program.model import Program
 
 MAX_BATCH_TENSORS = 16
 """pypto: kMaxAllocTensorsArgs."""
@@ -45,39 +47,51 @@ class Launch(NamedTuple):
 Emitted = Batch | Open | Close | Launch
 
 
-def emit_order(root: StatementList, has_pipe: Callable[[int], bool]) -> Iterator[Emitted]:
+def emit_order(program: Program, root: StatementList, has_pipe: Callable[[int], bool]) -> Iterator[Emitted]:
     """The orchestration in emitted order. has_pipe(record): whether that launch gets a pipe buffer."""
-    yield from _batches(_creates(root, has_pipe))
-    yield from _body(root, has_pipe)
+    order = _Order(program, has_pipe)
+    yield from _batches(order.creates(root))
+    yield from order.body(root)
 
 
-def _body(statements: StatementList, has_pipe: Callable[[int], bool]) -> Iterator[Emitted]:
-    for item in statements.items:
-        if isinstance(item, StatementList):
-            own = _batches(_creates(item, has_pipe))
-            if item.kind == "manual":
-                yield from own
-            yield Open(item.kind, item.site)
-            if item.kind != "manual":
-                yield from own
-            yield from _body(item, has_pipe)
-            yield Close(item.kind)
-        elif item[0] == "task":
-            yield Launch(item[1])
+class _Order:
+    def __init__(self, program: Program, has_pipe: Callable[[int], bool]) -> None:
+        self.program, self.has_pipe = program, has_pipe
 
+    def body(self, statements: StatementList) -> Iterator[Emitted]:
+        for item in statements.items:
+            if isinstance(item, StatementList):
+                own = _batches(self.creates(item))
+                if item.kind == "manual":
+                    yield from own
+                yield Open(item.kind, item.site)
+                if item.kind != "manual":
+                    yield from own
+                yield from self.body(item)
+                yield Close(item.kind)
+                continue
+            created = self._create(item)
+            if created is not None and self._stays(created):
+                yield Batch((created,))
+            if item[0] == "task":
+                yield Launch(item[1])
 
-def _creates(statements: StatementList, has_pipe: Callable[[int], bool]) -> list[tuple[str, int]]:
-    """Tensors and pipe buffers of this list alone, in program order."""
-    found: list[tuple[str, int]] = []
-    for item in statements.items:
-        if isinstance(item, StatementList):
-            continue
+    def creates(self, statements: StatementList) -> list[tuple[str, int]]:
+        """Tensors and pipe buffers of this list alone that move to its top, in program order."""
+        found = [self._create(item) for item in statements.items if not isinstance(item, StatementList)]
+        return [created for created in found if created is not None and not self._stays(created)]
+
+    def _create(self, item: tuple[str, int]) -> tuple[str, int] | None:
         kind, index = item
         if kind == "alloc":
-            found.append(("tensor", index))
-        elif has_pipe(index):
-            found.append(("pipe", index))
-    return found
+            return "tensor", index
+        return ("pipe", index) if self.has_pipe(index) else None
+
+    def _stays(self, created: tuple[str, int]) -> bool:
+        kind, index = created
+        if kind == "tensor":
+            return self.program.tensors[index].computed_size
+        return self.program.tasks[index].computed_blocks
 
 
 def _batches(creates: list[tuple[str, int]]) -> list[Batch]:

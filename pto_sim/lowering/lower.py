@@ -54,7 +54,7 @@ class _Lowering:
         program = self.program
         root = build_statement_lists(program.events)
         directions, pipe_directions = derive_directions(program, root)
-        for emitted in emit_order(root, lambda record: self.shapes[record].pipe is not None):
+        for emitted in emit_order(program, root, lambda record: self.shapes[record].pipe is not None):
             if isinstance(emitted, Batch):
                 self._allocate(emitted)
             elif isinstance(emitted, Launch):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Site(NamedTuple):
@@ -94,6 +94,7 @@ class TensorInfo:
 
     direction: 'in', 'out' or 'inout' as declared for an entry argument, '' for an allocation.
     nbytes: unrounded size. depth: scope depth of the frame that owns an allocation (0: root).
+    computed_size: its shape needs a value that its own statement list computes at run time.
     """
 
     name: str
@@ -105,6 +106,7 @@ class TensorInfo:
     site: int
     manual_dep: bool = False
     depth: int = 0
+    computed_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class TaskRecord:
 
     split: 'none', 'up_down' or 'left_right' (how a mixed body uses its two AIV).
     form: 'spmd' or 'at'. scalars: runtime scalars captured by the body.
+    computed_blocks: the number of blocks is computed at run time in the launch's own statement list.
     """
 
     name: str
@@ -143,6 +146,7 @@ class TaskRecord:
     sync_start: bool = False
     early_resolve: bool = False
     explicit_deps: list[int] = field(default_factory=list)
+    computed_blocks: bool = False
 
 
 class Event(NamedTuple):
