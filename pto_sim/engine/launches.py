@@ -121,6 +121,11 @@ class TaskInProgress:
         else:
             self.record.slot_num = entry.value
 
+    def reads(self, tensor: Tensor) -> None:
+        """The body names a tensor to read that no recorded operation touches."""
+        argument = tensor.argument
+        self.arguments.setdefault(id(argument), (argument, [False, False]))[1][0] = True
+
     def finish_group(self, core: CoreState) -> None:
         """The blocks of `core` have run."""
         self.streams[core.recorder.lanes.ids] = core.recorder.streams(self.run.recorder.stream)
@@ -131,7 +136,7 @@ class TaskInProgress:
         """Every block has run."""
         self.record.accesses = self.accesses
         self.record.args = [
-            TaskArg(tensor.storage.tensor, used[0], used[1], tensor.offset, tensor.shape, tensor.strides)
+            TaskArg(tensor.storage.tensor, used[0], used[1], tensor.offset, tensor.shape, tensor.strides, tensor.alias)
             for tensor, used in self.arguments.values()
         ]
         self.run.task = None

@@ -26,6 +26,7 @@ class Memory:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._signatures: dict[Any, int] = {}
+        self._slices = 0  # views of tensors made so far
 
     # -- subscripts -------------------------------------------------------------------------------
 
@@ -82,7 +83,9 @@ class Memory:
                 raise out_of_bounds(self.run, "a view", offset_array(window.offsets), window.sizes, tensor.shape, 0)
         start = tensor.offset + sum(o * s for o, s in zip(window.offsets, tensor.strides, strict=True))
         kept = [axis for axis in range(tensor.ndim) if axis not in window.dropped]
-        return tensor.view(tuple(window.sizes[a] for a in kept), tuple(tensor.strides[a] for a in kept), int(start))
+        self._slices += 1
+        sizes, strides = tuple(window.sizes[a] for a in kept), tuple(tensor.strides[a] for a in kept)
+        return tensor.view(sizes, strides, int(start), alias=self._slices)
 
     def materialize(self, tensor: Tensor) -> Tile:
         """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
@@ -256,7 +259,7 @@ class Memory:
                 values=f"shape {list(value.shape)}, strides {list(value.strides)}",
                 hint="reshape the whole tensor first, then slice it",
             )
-        return value.view(shape, row_major(shape), value.offset)
+        return value.view(shape, row_major(shape), value.offset, alias=-1)
 
     def transposed(self, tile: Tile) -> Tile:
         """The tile with its last two axes exchanged, in the same buffer (pypto: tile.transpose_view)."""

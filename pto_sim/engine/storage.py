@@ -62,10 +62,12 @@ class Tensor:
     """A view of a GM buffer: what a kernel's tensor names hold.
 
     offset and strides are in elements of the storage. `argument` is the handle under which a task
-    sees the tensor: a view made inside a task belongs to the handle it was made from.
+    sees the tensor: a view made inside a task belongs to the handle it was made from. `alias` is what the compiler
+    knows of its buffer: 0 the buffer itself, a positive number a slice that it takes for a buffer of its own, -1
+    nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp).
     """
 
-    __slots__ = ("argument", "dtype", "name", "offset", "run", "shape", "storage", "strides", "type")
+    __slots__ = ("alias", "argument", "dtype", "name", "offset", "run", "shape", "storage", "strides", "type")
 
     def __init__(
         self,
@@ -82,10 +84,12 @@ class Tensor:
         self.dtype = storage.dtype
         self.type = ValueType(shape, storage.dtype.name, "gm")
         self.argument: Tensor = self
+        self.alias = 0
 
-    def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+    def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, *, alias: int) -> Tensor:
         """A view of the same storage. Inside a task it counts as the argument it was made from."""
         result = Tensor(self.run, self.storage, shape, strides, offset, self.name)
+        result.alias = alias
         if self.run.core is not None:
             result.argument = self.argument
         return result

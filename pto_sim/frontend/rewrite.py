@@ -110,6 +110,7 @@ class _Rewriter:
         node.value = self._expression(node.value)
         if isinstance(target, ast.Name) and called_attribute(node.value) in _NAMED:
             arguments = [ast.Constant(target.id), node.value]
+            assert isinstance(node.value, ast.Call)
             if self._runtime_names.are_local(size_arguments(node.value)):
                 arguments.append(ast.Constant(value=True))
             node.value = _at(node.value, _call("named", *arguments))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pto_sim.engine.run import require_run
+from pto_sim.engine.storage import Tensor
+
 
 class PrefetchContext:
     """What prefetches of one kernel share."""
@@ -15,7 +18,10 @@ def make_context(*args: Any, **kwargs: Any) -> PrefetchContext:
 
 
 def async_prefetch(x: Any, ctx: Any = None, **kwargs: Any) -> PrefetchContext:
-    """Ask for a tensor's window to be brought into L2."""
+    """Ask for a tensor's window to be brought into L2. The task reads the tensor, and so waits for who writes it."""
+    task = require_run("pl.prefetch.async_prefetch").task
+    if task is not None and isinstance(x, Tensor):
+        task.reads(x)
     return ctx if isinstance(ctx, PrefetchContext) else PrefetchContext()
 
 

@@ -1,23 +1,27 @@
 """On-chip bytes that a block needs at the same time, by memory, and the check against what a core has.
 
 Two figures. The peak reported counts what the compiler may keep alive together: every buffer of a pipelined tile,
-inputs beside outputs, scratch of reductions, the consumer's copy of the pipe. The figure that rejects a kernel
+inputs beside outputs, scratch of ops, the consumer's copy of the pipe, and what packing of lifetimes into buffers
+leaves unused. The figure that rejects a kernel
 counts one buffer for each tile and lets an op write over an input that dies, so no placement could do with less.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pto_sim.lowering.cube_ops import l0_tile, matmul_shape
+from pto_sim.lowering.cube_ops import fractal_bytes, l0_tile, matmul_shape
+from pto_sim.lowering.dtypes import itemsize_bytes
 from pto_sim.lowering.lanes import Lanes
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR, MEMORIES, VECTOR_TO_CUBE, Pipe
 from pto_sim.lowering.opclass import Role
-from pto_sim.lowering.storage import BufferKeys, Lifetime, tile_bytes
-from pto_sim.lowering.unit_split import ACC, AIV, MAT, VEC, UnitSplit
+from pto_sim.lowering.packing import Interval, keeps_vector, packed_bytes, reads_ahead
+from pto_sim.lowering.scratch import scratch_bytes
+from pto_sim.lowering.storage import ALIGNMENT_BYTES, BufferKeys, Lifetime, tile_bytes
+from pto_sim.lowering.unit_split import ACC, AIC, AIV, MAT, VEC, UnitSplit
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import Program, Stream, ValueType
 
@@ -26,8 +30,8 @@ CAPACITY_BYTES = MappingProxyType(
 )
 """What the compiler plans with on a2a3 (pypto: src/backend/common/soc.cpp; 8 KiB of the UB's 192 are not used)."""
 
-_SCRATCH_OPS = frozenset({"row_sum", "row_max", "row_min", "row_prod"})
-"""Ops with a scratch tile of their input's size (pypto: docs/en/dev/passes/10-convert_tensor_to_tile_ops.md)."""
+CARRIED_BYTES = 1024
+"""Margin for the small tiles in which a pipelined loop carries values: records of the compiler need up to this more."""
 
 _TITLES = MappingProxyType({VEC: "UB (Vec)", MAT: "L1 (Mat)", ACC: "L0C (Acc)"})
 
@@ -39,6 +43,7 @@ class _Tile:
     nbytes: int
     copies: int
     life: Lifetime
+    statement: tuple[object, ...]
 
 
 class Capacity:
@@ -55,6 +60,7 @@ class Capacity:
         pipe: Pipe | None,
     ) -> None:
         self.stream, self.program, self.split, self.lanes, self.pipe = stream, program, split, lanes, pipe
+        self.keys = keys
         self.tiles = [tile for root, life in lives.items() for tile in self._tiles(root, life, keys)]
 
     def _tiles(self, root: int, life: Lifetime, keys: BufferKeys) -> list[_Tile]:
@@ -67,7 +73,7 @@ class Capacity:
                 cut = l0_tile(matmul_shape(signature))
                 nbytes = tile_bytes(value._replace(shape=(cut.m, cut.n)), ACC)
             copies = keys.copies(life.first, life.last, memory)
-            found.append(_Tile(root, memory, nbytes, copies, life))
+            found.append(_Tile(root, memory, nbytes, copies, life, keys.statement(life.first)))
         return found
 
     def _is_tiled(self, root: int, life: Lifetime) -> bool:
@@ -86,16 +92,28 @@ class Capacity:
             value = value._replace(shape=self.lanes.part(self.lanes.cores[0], value.shape))
         return tile_bytes(value, memory)
 
-    def peaks(self) -> dict[str, int]:
-        """Reported peak of vec, mat and acc in bytes: an estimate from above, at most the capacity.
+    @property
+    def carries(self) -> bool:
+        """Whether a pipelined loop hands a tile in UB from one iteration to a later one."""
+        return any(t.memory == VEC and t.copies == 1 and self.keys.clones(t.life.first, AIV) > 1 for t in self.tiles)
 
-        Where the buffers of the pipelines do not fit, the compiler gives them up; where inputs beside outputs do not
-        fit either, it lets them share, down to what `check` demands.
+    def l0_peaks(self) -> dict[str, int]:
+        """Reported peak of left and right in bytes: operand tiles of the product that needs most.
+
+        The compiler keeps the tiles of clones of a pipelined body apart, and two of each where K is cut, as far as
+        they fit (pypto: docs/en/dev/passes/33-memory_reuse.md, pipeline-stage guard).
         """
-        peaks = {}
-        for memory in (VEC, MAT, ACC):
-            deep = memory not in self.shallow_memories()
-            peaks[memory] = min(self._peak(memory, pipelined=deep), CAPACITY_BYTES[memory])
+        peaks = {"left": 0, "right": 0}
+        for index, op in enumerate(self.stream.ops):
+            if self.split.roles[index] is not Role.CUBE or not self.split.units[index]:
+                continue
+            shape = matmul_shape(self.program.signatures[op.signature])
+            cut = l0_tile(shape)
+            count = self.keys.clones(index, AIC) * (2 if cut.k < shape.k else 1)
+            for side, rows in (("left", cut.m), ("right", cut.n)):
+                nbytes = fractal_bytes(rows, cut.k, shape.itemsize_bytes)
+                fitting = max(1, min(count, CAPACITY_BYTES[side] // nbytes))
+                peaks[side] = max(peaks[side], fitting * nbytes)
         return peaks
 
     def shallow_memories(self) -> frozenset[str]:
@@ -103,36 +121,48 @@ class Capacity:
         return frozenset(
             memory
             for memory in (VEC, MAT, ACC)
-            if self._least_need(memory, pipelined=True)[0] + self._ring_bytes(memory) > CAPACITY_BYTES[memory]
+            if self._least_need(memory, pipelined=True)[0] + self.ring_bytes(memory) > CAPACITY_BYTES[memory]
         )
 
-    def _peak(self, memory: str, *, pipelined: bool) -> int:
-        change: dict[int, int] = defaultdict(int)
+    def statements(self, memory: str) -> dict[tuple[object, ...], list[Interval]]:
+        """Buffers that each statement needs in a memory; the compiler plans for statements, not for repetitions."""
+        pipelined = memory not in self.shallow_memories()
+        found: dict[tuple[object, ...], list[Interval]] = {}
         for tile in self.tiles:
             if tile.memory == memory:
-                nbytes = tile.nbytes * (tile.copies if pipelined else 1)
-                change[tile.life.first] += nbytes
-                change[tile.life.code_end + 1] -= nbytes
+                found.setdefault(tile.statement, [self._interval(tile)] * (tile.copies if pipelined else 1))
         for index, nbytes in self._scratch(memory):
-            change[index] += nbytes
-            change[index + 1] -= nbytes
-        live = peak = 0
-        for index in sorted(change):
-            live += change[index]
-            peak = max(peak, live)
-        return peak + self._ring_bytes(memory)
+            copies = self.keys.clones(index, AIV) if pipelined else 1
+            key = (*self.keys.statement(index), "scratch")
+            found.setdefault(key, [Interval(nbytes, 2 * index, 2 * index + 1)] * copies)
+        return found
+
+    def _interval(self, tile: _Tile) -> Interval:
+        """When the buffer of a tile is not free for another."""
+        made = self.program.signatures[self.stream.ops[tile.life.first].signature]
+        widens = bool(made.ins) and itemsize_bytes(self.split.types[tile.root].dtype) > itemsize_bytes(
+            made.ins[0].dtype
+        )
+        begin = 2 * tile.life.first + (0 if reads_ahead(made.op, widens) else 1)
+        end = tile.life.code_end
+        user = self.stream.ops[end]
+        second = [self.split.root[value] for value in user.ins[1:2]]
+        kept = tile.root in second and keeps_vector(self.program.signatures[user.signature].op)
+        return Interval(tile.nbytes, begin, max(begin, 2 * end + (1 if kept else 0)))
 
     def _scratch(self, memory: str) -> list[tuple[int, int]]:
+        """(op, bytes) of what is needed while single ops run."""
         if memory != VEC:
             return []
         found = []
         for index, op in enumerate(self.stream.ops):
-            if self.program.signatures[op.signature].op in _SCRATCH_OPS and self.split.units[index] & AIV:
-                found.append((index, self._own_bytes(self.split.types[op.ins[0]], VEC)))
+            nbytes = scratch_bytes(self.program.signatures[op.signature]) if self.split.units[index] & AIV else 0
+            if nbytes:
+                found.append((index, -(-nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES))
         fractal = [t for t in self.split.transfers if t.direction == VECTOR_TO_CUBE]
         return found + [(t.at, self._own_bytes(self.split.types[t.value], VEC)) for t in fractal]
 
-    def _ring_bytes(self, memory: str) -> int:
+    def ring_bytes(self, memory: str) -> int:
         """The consumer's copy of the pipe's slots."""
         if self.pipe is None:
             return 0
@@ -178,6 +208,27 @@ class Capacity:
             values=f"{worst} B needed, {CAPACITY_BYTES[memory]} B available; largest: " + "; ".join(names),
             hint="make the tiles smaller, or store one to GM before the next is made",
         )
+
+
+def task_peaks(streams: Sequence[Capacity]) -> dict[str, int]:
+    """Reported peak of vec, mat and acc of a task: an estimate from above, at most the capacity.
+
+    streams: what its blocks run. A statement that only some of them reach needs its buffers all the same. Where the
+    buffers of the pipelines do not fit, the compiler gives them up; where that is not enough, it lets more share.
+    """
+    peaks = {}
+    for memory in (VEC, MAT, ACC):
+        statements: dict[tuple[object, ...], list[Interval]] = {}
+        begin = 0
+        for stream in streams:
+            for key, own in stream.statements(memory).items():
+                statements.setdefault(key, [i._replace(first=i.first + begin, last=i.last + begin) for i in own])
+            begin += 2 * len(stream.stream.ops) + 2
+        intervals = [interval for own in statements.values() for interval in own]
+        margin = CARRIED_BYTES if memory == VEC and any(stream.carries for stream in streams) else 0
+        ring = max(stream.ring_bytes(memory) for stream in streams)
+        peaks[memory] = min(packed_bytes(intervals) + ring + margin, CAPACITY_BYTES[memory])
+    return peaks
 
 
 def merge_peaks(all_peaks: list[Mapping[str, int]]) -> Mapping[str, int]:

@@ -31,8 +31,7 @@ class Lifetime:
     """Ops at which the storage of a root is written first and used last, in program order.
 
     code_end: the last use as the compiler sees it: a value used in a loop that it was not made in stays until the
-    loop ends. A tile loaded in a loop counts until its iteration ends, because the next load may run ahead: with that,
-    the estimates are not below what the compiler records for its example kernels.
+    loop ends.
     """
 
     first: int
@@ -55,9 +54,6 @@ def lifetimes(stream: Stream, split: UnitSplit) -> dict[int, Lifetime]:
             if root not in first:
                 if split.roles[index] is not Role.CREATE:
                     first[root] = last[root] = code_end[root] = index
-                    iteration = nest.bodies[nest.body_of[index]]
-                    if split.roles[index] is Role.LOAD and iteration.parent >= 0:
-                        code_end[root] = iteration.last - 1
                 continue
             last[root] = max(last[root], index)
             code_end[root] = max(code_end[root], index)
@@ -86,12 +82,24 @@ class BufferKeys:
             self._nth.append(count.get(place, 0))
             count[place] = self._nth[-1] + 1
 
+    def statement(self, index: int) -> tuple[object, ...]:
+        """Identity of the statement of op `index`: the same in every repetition of its loop."""
+        body = self.nest.bodies[self.nest.body_of[index]]
+        return body.statement, self.stream.ops[index].signature, self._nth[index]
+
     def key(self, index: int, memory: str) -> tuple[object, ...]:
         """Identity of the buffer that op `index` writes in a memory."""
-        body = self.nest.body_of[index]
         turn = tuple(self.nest.bodies[loop].trip % depth for loop, depth in self._depths(index, memory))
-        statement = self.nest.bodies[body].statement
-        return statement, self.stream.ops[index].signature, self._nth[index], memory, turn
+        return *self.statement(index), memory, turn
+
+    def clones(self, index: int, unit: int) -> int:
+        """How many times the pipelines around op `index` repeat its code side by side."""
+        count = 1
+        for ancestor in self.nest.chain(self.nest.body_of[index]):
+            body = self.nest.bodies[ancestor]
+            if body.kind == "pipeline":
+                count *= self.order.depth(body.loop, unit)
+        return count
 
     def copies(self, index: int, last: int, memory: str) -> int:
         """How many buffers a value made by op `index` and last used by op `last` has in a memory.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ascend_model.workload import InstructionStream
-from pto_sim.lowering.capacity import Capacity, merge_peaks
+from pto_sim.lowering.capacity import Capacity, merge_peaks, task_peaks
 from pto_sim.lowering.instructions import LoweredStream, StreamLowering
 from pto_sim.lowering.lanes import lanes_of
 from pto_sim.lowering.lowered import L0Use, Pipe
@@ -49,7 +49,8 @@ class StreamPool:
         self._splits: dict[int, UnitSplit] = {}
         self._lowered: dict[_Use, int] = {}
         self._streams: list[LoweredStream] = []
-        self._peaks: list[Mapping[str, int]] = []
+        self._capacities: list[Capacity] = []
+        self._l0_peaks: list[Mapping[str, int]] = []
 
     def instruction_streams(self) -> tuple[InstructionStream, ...]:
         """All streams lowered so far."""
@@ -69,7 +70,8 @@ class StreamPool:
         pipe = size_pipe(transfers, record.blocks, self.pipe_slots, record.slot_num)
         numbers = np.array([self._lower(int(s), kind, record.split, pipe) for s in streams], dtype=np.int32)
         tiles = {tile: None for number in numbers for tile in self._streams[number].l0_tiles}
-        peaks = merge_peaks([self._peaks[number] for number in numbers])
+        on_chip = [task_peaks([self._capacities[n] for n in numbers])] if len(numbers) else []
+        peaks = merge_peaks([*on_chip, *(self._l0_peaks[number] for number in numbers)])
         blocks = numbers[inverse].astype(np.int32) if len(numbers) else np.zeros(0, np.int32)
         return TaskShape(kind, pipe, blocks, tuple(tiles), peaks)
 
@@ -94,5 +96,8 @@ class StreamPool:
         lowered = StreamLowering(recorded, self.program, split, order, lives, keys, pipe, lanes).run()
         self._lowered[use] = len(self._streams)
         self._streams.append(lowered)
-        self._peaks.append({**capacity.peaks(), "left": lowered.left_bytes, "right": lowered.right_bytes})
+        self._capacities.append(capacity)
+        self._l0_peaks.append(
+            merge_peaks([capacity.l0_peaks(), {"left": lowered.left_bytes, "right": lowered.right_bytes}])
+        )
         return self._lowered[use]

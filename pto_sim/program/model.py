@@ -114,6 +114,7 @@ class TaskArg:
     """A GM tensor that a task uses through one view.
 
     reads, writes: what its body did (both: in place). offset, shape, strides: the view, in elements.
+    alias: what the compiler takes the view for: 0 its buffer, a positive number a buffer of its own, -1 none it knows.
     """
 
     tensor: int
@@ -122,6 +123,7 @@ class TaskArg:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    alias: int = 0
 
 
 @dataclass
