@@ -97,7 +97,7 @@ class Memory:
         order = list(range(tensor.ndim))
         order[first], order[second] = order[second], order[first]
         shape, strides = (tuple(values[axis] for axis in order) for values in (tensor.shape, tensor.strides))
-        return tensor.view(shape, strides, tensor.offset)
+        return tensor.view(shape, strides, tensor.offset, alias=-1)
 
     def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
         """Copy a tensor into a window of another, in orchestration.
@@ -261,7 +261,7 @@ class Memory:
             )
         return value.view(shape, row_major(shape), value.offset, alias=-1)
 
-    def transposed(self, tile: Tile) -> Tile:
+    def transpose_view(self, tile: Tile) -> Tile:
         """The tile with its last two axes exchanged, in the same buffer (pypto: tile.transpose_view)."""
         core = self.run.task_core("pl.transpose_view")
         if tile.ndim < 2:

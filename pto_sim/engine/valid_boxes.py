@@ -2,8 +2,9 @@
 
 A valid box starts at the origin. Elementwise operators need equal boxes. A vector that is repeated is read over the
 tile's whole box, whatever its own valid shape says: the result has the valid shape of the tile (pypto:
-src/ir/op/tile_ops/broadcast.cpp), so an author may leave results unused that come from the vector's rest. A product reads the rows of its left and the columns of its right operand (pypto:
-src/ir/op/tile_ops/matmul.cpp: the right operand must hold every K that the left one has).
+src/ir/op/tile_ops/broadcast.cpp), and an author may leave unused what comes from the vector's rest. A product reads
+the rows of its left and the columns of its right operand (pypto: src/ir/op/tile_ops/matmul.cpp: the right operand
+must hold every K that the left one has).
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def extract(src: Tile, row: Any, col: Any, shape: Sequence[Any], *, target_memor
 
 def transpose_view(t: Tile) -> Tile:
     """The tile with its last two axes exchanged, without a copy."""
-    return require_run("pl.transpose_view").memory.transposed(t)
+    return require_run("pl.transpose_view").memory.transpose_view(t)
 
 
 def reinterpret_view(x: Tile, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Tile:

@@ -31,7 +31,7 @@ CAPACITY_BYTES = MappingProxyType(
 """What the compiler plans with on a2a3 (pypto: src/backend/common/soc.cpp; 8 KiB of the UB's 192 are not used)."""
 
 CARRIED_BYTES = 1024
-"""Margin for the small tiles in which a pipelined loop carries values: records of the compiler need up to this more."""
+"""Margin for the small tiles that clones of a pipelined body hand on: records of the compiler need up to this more."""
 
 _TITLES = MappingProxyType({VEC: "UB (Vec)", MAT: "L1 (Mat)", ACC: "L0C (Acc)"})
 
@@ -93,9 +93,10 @@ class Capacity:
         return tile_bytes(value, memory)
 
     @property
-    def carries(self) -> bool:
-        """Whether a pipelined loop hands a tile in UB from one iteration to a later one."""
-        return any(t.memory == VEC and t.copies == 1 and self.keys.clones(t.life.first, AIV) > 1 for t in self.tiles)
+    def computes_in_pipeline(self) -> bool:
+        """Whether a pipelined loop makes tiles in UB, not only moves them."""
+        made = (t.life.first for t in self.tiles if t.memory == VEC)
+        return any(self.split.roles[index] is Role.VECTOR and self.keys.clones(index, AIV) > 1 for index in made)
 
     def l0_peaks(self) -> dict[str, int]:
         """Reported peak of left and right in bytes: operand tiles of the product that needs most.
@@ -225,7 +226,7 @@ def task_peaks(streams: Sequence[Capacity]) -> dict[str, int]:
                 statements.setdefault(key, [i._replace(first=i.first + begin, last=i.last + begin) for i in own])
             begin += 2 * len(stream.stream.ops) + 2
         intervals = [interval for own in statements.values() for interval in own]
-        margin = CARRIED_BYTES if memory == VEC and any(stream.carries for stream in streams) else 0
+        margin = CARRIED_BYTES if memory == VEC and any(s.computes_in_pipeline for s in streams) else 0
         ring = max(stream.ring_bytes(memory) for stream in streams)
         peaks[memory] = min(packed_bytes(intervals) + ring + margin, CAPACITY_BYTES[memory])
     return peaks

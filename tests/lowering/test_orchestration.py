@@ -1,6 +1,6 @@
 """Allocation batches, directions and edges of small orchestrations, each rule as a minimal case."""
 
-from __future__ import annotations
+import dataclasses
 
 import numpy as np
 import pytest
@@ -264,3 +264,42 @@ def test_thousands_of_slices_cost_linear_work(programs):
 def test_an_unknown_slot_rule_is_refused(programs):
     with pytest.raises(InputError, match="seed"):
         lower(programs.build(), pipe_slots="oldest")
+
+
+# -- what the compiler knows of a view, and sizes that a list computes ----------------------------------
+
+
+def aliased(programs, name, tensor, alias):
+    return programs.launch(name, None, [dataclasses.replace(programs.arg(tensor, "w"), alias=alias)])
+
+
+def test_a_reshaped_parameter_loses_its_declaration(programs):
+    """pypto records a store to a reshaped pl.InOut parameter as an output."""
+    p = programs.tensor("p", (4,), "FP32", "inout")
+    aliased(programs, "flat", p, -1)
+    aliased(programs, "again", p, -1)
+    aliased(programs, "itself", p, 0)
+    found = directions(lower(programs.build()))
+    assert [found[name]["p"] for name in ("flat", "again", "itself")] == ["OUTPUT_EXISTING", "OUTPUT_EXISTING", "INOUT"]
+
+
+def test_a_slice_is_a_buffer_of_its_own(programs):
+    a = programs.create("a", (4,), "FP32")
+    aliased(programs, "whole", a, 0)
+    aliased(programs, "slice", a, 1)
+    aliased(programs, "same", a, 1)
+    found = directions(lower(programs.build()))
+    assert [found[name]["a"] for name in ("whole", "slice", "same")] == ["OUTPUT_EXISTING", "OUTPUT_EXISTING", "INOUT"]
+
+
+def test_a_size_that_the_list_computes_keeps_the_buffer_in_its_place(programs):
+    programs.create("fixed", (4,), "FP32")
+    use(programs, "first", fixed="w")
+    sized = programs.create("sized", (4,), "FP32")
+    programs.tensors[sized].computed_size = True
+    programs.create("late", (4,), "FP32")
+    use(programs, "second", sized="w", late="w")
+    names = [task.output_names for task in lower(programs.build()).workload.tasks if task.kind == "ALLOC"]
+    kinds = [task.kind for task in lower(programs.build()).workload.tasks]
+    assert names == [("fixed", "late"), ("sized",)]
+    assert [kind == "ALLOC" for kind in kinds] == [True, False, True, False]

@@ -1,0 +1,99 @@
+"""Which buffers and launches the record marks as sized by their own statement list, from the compiler's rule."""
+
+import numpy as np
+
+import pto_sim.language as pl
+from pto_sim.engine import run_kernel
+from pto_sim.lowering import lower
+from pto_sim.program.options import RunOptions
+
+ROWS = pl.dynamic("ROWS")
+TILE = 8
+
+
+@pl.jit.inline
+def doubled(x: pl.Tensor[[ROWS, 16], pl.FP32], y: pl.Tensor[[ROWS, 16], pl.FP32], tiles: pl.Scalar[pl.INDEX]):
+    given = pl.create_tensor([tiles, 16], dtype=pl.FP32)
+    rows = pl.tensor.dim(x, 0)
+    padded = pl.max(rows, TILE)
+    columns = 16
+    whole = pl.create_tensor([padded, columns], dtype=pl.FP32)
+    fixed = pl.create_tensor([TILE, columns], dtype=pl.FP32)
+    for i in pl.spmd(rows // TILE, name_hint="computed"):
+        whole[i * TILE : i * TILE + TILE, 0:16] = pl.mul(x[i * TILE : i * TILE + TILE, 0:16], 2.0)
+    for start in pl.parallel(0, rows, TILE):
+        inner = pl.create_tensor([padded, 16], dtype=pl.FP32)
+        last = start + TILE
+        outer = pl.create_tensor([last, 16], dtype=pl.FP32)
+        for _ in pl.spmd(1, name_hint="constant"):
+            tile = whole[start : start + TILE, 0:16]
+            inner[0:TILE, 0:16] = tile
+            outer[0:TILE, 0:16] = tile
+            fixed[0:TILE, 0:16] = tile
+            given[0:1, 0:16] = tile[0:1, 0:16]
+            y[start : start + TILE, 0:16] = tile
+    return y
+
+
+@pl.jit
+def kernel(x: pl.Tensor[[16, 16], pl.FP32], y: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+    tiles = pl.tensor.dim(x, 0) // TILE
+    y = doubled(x, y, tiles)
+    return y
+
+
+def test_only_what_the_list_itself_computes_counts():
+    x = np.arange(256, dtype=np.float32).reshape(16, 16)
+    run = run_kernel(kernel, [x, np.zeros_like(x)], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["y"], 2 * x)
+    marked = {info.name: info.computed_size for info in run.program.tensors if info.origin == "alloc"}
+    assert marked == {"given": True, "whole": True, "fixed": False, "inner": False, "outer": True}
+    assert {task.name: task.computed_blocks for task in run.program.tasks} == {"computed": True, "constant": False}
+
+
+@pl.jit
+def views(p: pl.InOut[pl.Tensor[[4, 8], pl.FP32]]):
+    flat = pl.reshape(p, [1, 32])
+    part = p[0:2, 0:8]
+    for _ in pl.spmd(1, name_hint="flat"):
+        flat[0:1, 0:32] = pl.full([1, 32], dtype=pl.FP32, value=1.0)
+    for _ in pl.spmd(1, name_hint="part"):
+        part[0:2, 0:8] = pl.full([2, 8], dtype=pl.FP32, value=2.0)
+    for _ in pl.spmd(1, name_hint="whole"):
+        p[0:1, 0:8] = pl.full([1, 8], dtype=pl.FP32, value=3.0)
+
+
+def test_the_record_tells_a_buffer_a_slice_and_a_reshaped_view_apart():
+    run = run_kernel(views, [np.zeros((4, 8), np.float32)], RunOptions(), [])
+    aliases = {task.name: task.args[0].alias for task in run.program.tasks}
+    assert aliases["flat"] == -1 and aliases["part"] > 0 and aliases["whole"] == 0
+    np.testing.assert_array_equal(run.outputs["p"][:, 0], [3, 2, 1, 1])
+
+
+@pl.jit
+def repeated(x: pl.Tensor[[4, 8], pl.FP32], v: pl.Tensor[[4], pl.FP32], y: pl.Out[pl.Tensor[[4, 8], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="repeat"):
+        row = pl.reshape(pl.slice(v, [8], [0], valid_shape=[4]), [1, 8])
+        y[0:4, 0:8] = pl.col_expand_add(x[0:4, 0:8], row)
+
+
+def test_a_repeated_vector_may_be_partly_valid():
+    """The result is as valid as the tile; columns beyond the vector come from the zeros that the load left."""
+    x, v = np.ones((4, 8), np.float32), np.arange(4, dtype=np.float32)
+    out = run_kernel(repeated, [x, v, np.zeros_like(x)], RunOptions(), []).outputs["y"]
+    np.testing.assert_array_equal(out, 1 + np.array([0, 1, 2, 3, 0, 0, 0, 0], np.float32) * np.ones((4, 1)))
+
+
+@pl.jit
+def transposed_view(a: pl.Tensor[[16, 32], pl.FP32], y: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="gram"):
+        rows = pl.load(a, [0, 0], [16, 32], target_memory=pl.MemorySpace.Mat)
+        y[0:16, 0:16] = pl.matmul(rows, pl.tile.transpose_view(rows), out_dtype=pl.FP32)
+
+
+def test_a_transposed_view_takes_no_memory_of_its_own():
+    a = np.arange(512, dtype=np.float32).reshape(16, 32) % 7
+    run = run_kernel(transposed_view, [a, np.zeros((16, 16), np.float32)], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["y"], a @ a.T)  # small integers: exact in FP32
+    peaks = next(facts.onchip_peak_bytes for facts in lower(run.program).facts if facts.name == "gram")
+    assert "vec" not in peaks and peaks["mat"] == 16 * 32 * 4
