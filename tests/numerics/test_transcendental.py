@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from benchmarks import exhaustive_fp32
 from pto_sim.numerics import exact_rounding, transcendental
 from pto_sim.numerics import transcendental_kernels as kernels
 from pto_sim.numerics.element_types import STORAGE
@@ -149,3 +150,25 @@ def test_fp16_exp_rounds_twice_as_upstream() -> None:
     x = np.array([0x1F79, 0x25CF], np.uint16).view(np.float16)
     single = np.array([rounded("exp", float(v), FORMATS[x.dtype]) for v in x]).astype(np.float16)
     assert (transcendental.exp(x[None])[0] != single).all()
+
+
+@pytest.mark.parametrize("name", list(_REFERENCE))
+def test_a_sample_of_the_exhaustive_comparison(name: str) -> None:
+    """Blocks of neighbours at every exponent, through the comparison that the offline benchmark makes of all inputs."""
+    starts = np.arange(0, 1 << 32, 1 << 23, dtype=np.int64)[:, None]
+    patterns = (starts + np.arange(-100, 100)).reshape(-1) % (1 << 32)
+    checked = exhaustive_fp32.check(name, patterns.astype(np.uint32))
+    assert checked.inputs == 512 * 200
+    assert checked.different == 0, [hex(bits) for bits in checked.first]
+
+
+def test_the_exhaustive_comparison_sees_a_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = np.full(1, 0x3F800000, np.uint32)
+    monkeypatch.setattr(transcendental, "recip", lambda x: np.nextafter(1 / x, np.float32(0)))
+    assert exhaustive_fp32.check("recip", one) == (1, 1, 0, (0x3F800000,))
+
+
+@pytest.mark.parametrize("bits", _HARD["exp"])
+def test_hard_inputs_are_decided_by_mpmath(bits: int) -> None:
+    checked = exhaustive_fp32.check("exp", np.array([bits], np.uint32))
+    assert (checked.hard, checked.different) == (1, 0)
