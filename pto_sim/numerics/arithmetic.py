@@ -29,7 +29,9 @@ from pto_sim.numerics.elementwise import (
 
 def relu(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """std::max(x, 0): NaN stays NaN, -0 stays -0."""
-    return np.where(x < np.zeros((), x.dtype), np.zeros((), x.dtype), x)
+    zero = np.zeros((), x.dtype)
+    with np.errstate(invalid="ignore"):
+        return np.where(x < zero, zero, x)
 
 
 def lrelu(x: np.ndarray, slope: Any, *, profile: str = "a2a3") -> np.ndarray:
@@ -40,7 +42,8 @@ def lrelu(x: np.ndarray, slope: Any, *, profile: str = "a2a3") -> np.ndarray:
 def prelu(x: np.ndarray, slope: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """x > 0 ? x : x * slope, slope a tile."""
     product = _apply(np.multiply, x, slope)
-    return np.where(x > np.zeros((), x.dtype), x, product)
+    with np.errstate(invalid="ignore"):
+        return np.where(x > np.zeros((), x.dtype), x, product)
 
 
 def addc(a: np.ndarray, b: Any, c: Any, *, profile: str = "a2a3") -> np.ndarray:
@@ -84,8 +87,8 @@ def rem(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     part = fmod(a, b)
     b = _operand(b, a)
     zero = np.zeros((), a.dtype)
-    moved = ((a >= zero) != (b >= zero)) & (part != zero)
     with np.errstate(all="ignore"):
+        moved = ((a >= zero) != (b >= zero)) & (part != zero)
         return np.where(moved, _apply(np.add, part, np.broadcast_to(b, part.shape)), part)
 
 

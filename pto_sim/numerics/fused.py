@@ -16,7 +16,8 @@ from pto_sim.numerics.elementwise import _apply, _operand, add, mul, sub
 def rectified(x: np.ndarray) -> np.ndarray:
     """x > 0 ? x : 0, the rectifier that is fused into other instructions: NaN and -0 become +0."""
     zero = np.zeros((), x.dtype)
-    return np.where(x > zero, x, zero)
+    with np.errstate(invalid="ignore"):
+        return np.where(x > zero, x, zero)
 
 
 def muladddst(dst: np.ndarray, a: np.ndarray, b: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:

@@ -15,15 +15,19 @@ from pto_sim.numerics.element_types import FLOATS, INTS, STORAGE
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.numerics.strict import STRICT
 from pto_sim.numerics.strict import convert as strict_convert
+from pto_sim.numerics.strict_moves import STRICT_MOVES
 from pto_sim.numerics.strict_selection import STRICT_SELECTION
 from tests.numerics.special_values import assert_same_bits, sample, specials
+from tests.numerics.test_optable import _attrs as call_attrs
+from tests.numerics.test_optable import _legal as make_legal
+from tests.numerics.test_optable import _operands as call_operands
+from tests.numerics.test_optable import _types as call_types
 
-_MOVES_ONLY = {"row_expand", "col_expand", "gather", "concat", "transpose", "full", "arange"} | {
-    "sel", "sels", "gather_mask", "gather_flat", "gatherb", "scatter_flat", "scatter_mask", "tri", "sort32", "mrgsort",
-    "mrgsort_lists", "cmp", "shl", "shr", "random", "gather_axis", "gather_compare", "gather_count", "scatter",
-    "scatter_rows", "scatter_columns", "mgather", "mscatter",
+_TESTED_WITH_THEIR_OWN = {
+    "gather_axis", "gather_compare", "gather_count", "scatter", "scatter_rows", "scatter_columns", "mgather",
+    "mscatter",
 }  # fmt: skip
-"""No arithmetic of their own, or none that rounds; every recorded case of these is reproduced in test_recorded*."""
+"""Compared with NumPy from their definition beside their other tests (tests/language)."""
 TWINS = {**STRICT, **STRICT_SELECTION}
 _ARITHMETIC = [row for row in OP_TABLE.values() if row.name in TWINS and row.unit == "V"]
 _CASES = [(row, dtype) for row in _ARITHMETIC for dtype in row.dtypes]
@@ -31,7 +35,7 @@ SHAPE = (2, 5, 19)
 
 
 def test_every_row_has_a_twin() -> None:
-    assert set(OP_TABLE) == set(TWINS) | _MOVES_ONLY | {"cast"}
+    assert set(OP_TABLE) == set(TWINS) | set(STRICT_MOVES) | _TESTED_WITH_THEIR_OWN | {"cast"}
 
 
 def _operands(row: OpRow, dtype: str) -> list[np.ndarray]:
@@ -55,6 +59,45 @@ def test_twin(row: OpRow, dtype: str) -> None:
     assert_same_bits(row.function(*operands, profile="a2a3", **attrs), expected)
 
 
+_MOVES = [(name, dtype) for name in STRICT_MOVES for dtype in OP_TABLE[name].dtypes]
+
+
+@pytest.mark.parametrize(("name", "dtype"), _MOVES)
+def test_twin_of_a_move(name: str, dtype: str) -> None:
+    row = OP_TABLE[name]
+    types, attrs = call_types(row, dtype), call_attrs(row, dtype)
+    ordered = "sort" in name  # a NaN has no place in an order
+    for lanes in (1, 2):
+        operands = call_operands(types, lanes, moderate=ordered)
+        make_legal(row, dtype, operands)
+        assert_same_bits(row.function(*operands, profile="a2a3", **attrs), STRICT_MOVES[name](*operands, **attrs))
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTS])
+@pytest.mark.parametrize("cmp_type", range(6))
+def test_comparisons_of_all_pairs_of_special_values(dtype: str, cmp_type: int) -> None:
+    values = specials(STORAGE[dtype])
+    a, b = (np.ascontiguousarray(x)[None] for x in np.meshgrid(values, values))
+    for packed in (True, False):
+        assert_same_bits(
+            OP_TABLE["cmp"].function(a, b, cmp_type=cmp_type, packed_mask=packed),
+            STRICT_MOVES["cmp"](a, b, cmp_type=cmp_type, packed_mask=packed),
+        )
+
+
+@pytest.mark.parametrize("rounds", [7, 10])
+@pytest.mark.parametrize("dtype", ["UINT32", "INT32"])
+@pytest.mark.parametrize(
+    ("shape", "valid"), [((3, 8), None), ((2, 264), (2, 260)), ((2, 512), (1, 100)), ((1, 65), None)]
+)
+def test_random_words(rounds: int, dtype: str, shape: tuple[int, int], valid: tuple[int, int] | None) -> None:
+    """The counter carries over 128 bits."""
+    attrs: dict[str, Any] = {"key": (0xFFFFFFFF, 0x80000001), "shape": shape, "valid": valid, "dtype": dtype}
+    for counter in ((1, 2, 3, 4), (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFF0, 0, 7, 0)):
+        made = OP_TABLE["random"].function(counter=counter, rounds=rounds, **attrs)
+        assert_same_bits(made, STRICT_MOVES["random"](counter=counter, rounds=rounds, **attrs))
+
+
 @pytest.mark.parametrize("name", ["row_sum", "col_sum"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_sums_of_ordinary_values(name: str, dtype: str) -> None:
@@ -63,13 +106,50 @@ def test_sums_of_ordinary_values(name: str, dtype: str) -> None:
     assert_same_bits(OP_TABLE[name].function(x, profile="a2a3"), STRICT[name](x))
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_all_pairs_of_special_values(dtype: str) -> None:
+_PAIRS = [
+    (name, dtype)
+    for name in ("add", "sub", "mul", "div", "maximum", "minimum", "fmod", "rem", "prelu", "and_", "or_", "xor_",
+                 "shl", "shr", "row_expand_expdif")
+    for dtype in OP_TABLE[name].dtypes
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "dtype"), _PAIRS)
+def test_all_pairs_of_special_values(name: str, dtype: str) -> None:
     values = specials(STORAGE[dtype])
     a = np.repeat(values, len(values)).reshape(1, len(values), -1)
     b = np.tile(values, len(values)).reshape(a.shape)
-    for name in ("add", "sub", "mul", "div", "maximum", "minimum"):
-        assert_same_bits(OP_TABLE[name].function(a, b, profile="a2a3"), STRICT[name](a, b), a, b)
+    if dtype in INTS and name in ("div", "fmod", "rem"):
+        b = np.where(b == 0, np.array(3, b.dtype), b)
+    twin = TWINS.get(name) or STRICT_MOVES[name]
+    for profile in ("a2a3", "cpu-sim"):
+        assert_same_bits(OP_TABLE[name].function(a, b, profile=profile), twin(a, b), a, b)
+
+
+_SINGLE = [
+    (row.name, dtype) for row in _ARITHMETIC if row.operands == ("tile",) and row.shape_rule == "same"
+    for dtype in row.dtypes
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "dtype"), _SINGLE)
+def test_special_values_of_one_operand(name: str, dtype: str) -> None:
+    x = specials(STORAGE[dtype]).reshape(1, 1, -1)
+    for profile in ("a2a3", "cpu-sim"):
+        assert_same_bits(OP_TABLE[name].function(x, profile=profile), TWINS[name](x), x)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(r.name, d) for r in _ARITHMETIC if "reduce" in r.shape_rule for d in r.dtypes]
+)
+def test_reductions_from_each_special_value(name: str, dtype: str) -> None:
+    """Every special value first, then second, then last of a row or column."""
+    values = specials(STORAGE[dtype])
+    ones = np.ones((3, len(values), 4), values.dtype)
+    for lane, place in enumerate((0, 1, 3)):
+        ones[lane, :, place] = values
+    x = ones if name.startswith("row") else np.ascontiguousarray(ones.swapaxes(1, 2))
+    assert_same_bits(OP_TABLE[name].function(x, profile="a2a3"), TWINS[name](x))
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, "INT8", "INT32", "UINT16"])
