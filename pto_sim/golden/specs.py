@@ -14,6 +14,7 @@ import numpy as np
 
 from pto_sim.golden.tensors import BF16, as_numpy, is_torch, numpy_dtype
 from pto_sim.program.errors import UnsupportedError
+from pto_sim.program.host_arrays import is_array
 
 _TORCH_FACTORIES = ("randn", "rand", "zeros", "ones")
 _SCALAR_DTYPES = tuple(
@@ -63,6 +64,11 @@ class TensorSpec:
         """Whether the kernel is given a value: an input, or an output with an init_value."""
         return not self.is_output or self.init_value is not None
 
+    @property
+    def is_resident(self) -> bool:
+        """Whether the tensor stays on a card between launches: never, as that is refused."""
+        return False
+
     def create_tensor(self, seed: int = 0) -> np.ndarray:
         """The initial array, C-contiguous.
 
@@ -74,7 +80,7 @@ class TensorSpec:
         if isinstance(self.init_value, (bool, int, float)):
             return np.full(shape, self.init_value, dtype)
         value = self._called(seed) if callable(self.init_value) else self.init_value
-        if not (is_torch(value) or isinstance(value, (np.ndarray, np.generic, list, tuple, int, float))):
+        if not (is_array(value) or is_torch(value) or isinstance(value, (list, tuple, int, float))):
             raise TypeError(f"TensorSpec {self.name!r}: init_value gives {type(value).__name__}, not a tensor")
         array = np.ascontiguousarray(as_numpy(value).astype(dtype, copy=False))
         if array.shape != shape:
