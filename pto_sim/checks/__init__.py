@@ -5,6 +5,7 @@ May import program and numerics. The engine knows checks only as `program.events
 
 from pto_sim.checks.catalogue import CATALOGUE, FindingKind
 from pto_sim.checks.check import Check
+from pto_sim.checks.dropped import DroppedWrites
 from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.scratch import ScratchUse
@@ -14,4 +15,4 @@ __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
 
 def new_checks() -> list[Check]:
     """One fresh instance of every check, for one run."""
-    return [OutputCoverage(), InputWrites(), ScratchUse()]
+    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites()]

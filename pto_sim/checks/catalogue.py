@@ -56,6 +56,12 @@ SCRATCH_NEVER_USED = FindingKind(
 SCRATCH_NEVER_READ = FindingKind(
     "PTO406", "scratch written but never read", "warning", "remove the tensor and the stores to it, or read it"
 )
+WRITE_DROPPED = FindingKind(
+    "PTO407",
+    "write to an output dropped",
+    "warning",
+    "assign with out[...] = value: `out = value` binds the name to a new tensor and leaves the caller's buffer alone",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -63,6 +69,7 @@ _KINDS = (
     INPUT_WRITTEN_UNCHANGED,
     SCRATCH_NEVER_USED,
     SCRATCH_NEVER_READ,
+    WRITE_DROPPED,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

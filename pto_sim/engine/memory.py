@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.placement import replace_by_window
 from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import reshaped_box
@@ -14,7 +15,7 @@ from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_su
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
-from pto_sim.program.model import Access, OpSignature, TaskArg, TensorInfo, ValueType
+from pto_sim.program.model import OpSignature, TensorInfo, ValueType
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -100,11 +101,7 @@ class Memory:
         return tensor.view(shape, strides, tensor.offset, alias=-1)
 
     def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
-        """Copy a tensor into a window of another, in orchestration.
-
-        The compiler lets the tasks that write `value` write the window instead, so the copy counts as done by the
-        last of them (pypto: docs/en/dev/passes, OptimizeOrchTensors).
-        """
+        """A tensor becomes a window of another, in orchestration: see `engine.placement`."""
         run = self.run
         sizes = (1,) * (target.ndim - value.ndim) + value.shape
         window = self.view(target, Window(tuple(int(o.__index__()) for o in offsets), sizes, ()))
@@ -119,17 +116,7 @@ class Memory:
             )
         target.storage.own()
         window.array()[...] = value.array().reshape(sizes)
-        site, index = run.here(), value.storage.tensor
-        for record in reversed(run.recorder.tasks):
-            if any(access.write and access.tensor == index for access in record.accesses):
-                where, blocks = np.array([window.offset], np.int64), np.zeros(1, np.int32)
-                number = target.storage.tensor
-                # The window takes the place of the buffer, whose bytes are never moved twice.
-                record.accesses[:] = [a for a in record.accesses if not (a.write and a.tensor == index)]
-                record.args[:] = [a for a in record.args if a.tensor != index or a.reads]
-                record.accesses.append(Access(number, True, site, blocks, where, sizes, window.strides))
-                record.args.append(TaskArg(number, False, True, window.offset, window.shape, window.strides))
-                return
+        replace_by_window(run, value, window)
 
     # -- windows of tiles ---------------------------------------------------------------------------
 

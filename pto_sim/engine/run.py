@@ -29,7 +29,7 @@ from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import InputError, KernelError
-from pto_sim.program.events import Observer, RunEnd
+from pto_sim.program.events import Observer, RunEnd, SourceNote
 from pto_sim.program.model import Access, OpSignature, Program, Site, TensorInfo
 from pto_sim.program.options import RunOptions
 
@@ -44,6 +44,7 @@ class FunctionFacts(NamedTuple):
     auto_scope: bool
     lockstep: bool
     barriers: bool = False
+    notes: tuple[SourceNote, ...] = ()
 
 
 class EntryKernel(Protocol):
@@ -98,6 +99,7 @@ class Run:
         self.transfers = Transfers(self)
         self._functions: list[FunctionFacts] = []
         self.extents: ChainMap[str, int] = ChainMap()
+        self._told: set[SourceNote] = set()
         self.carrying: list[Any] = []
         self._user_code: dict[int, tuple[Any, bool]] = {}
         self._sites: dict[tuple[int, int], int] = {}
@@ -128,11 +130,19 @@ class Run:
     @contextmanager
     def function(self, facts: FunctionFacts, extents: Mapping[str, int]) -> Iterator[None]:
         """A kernel function runs for the duration of a `with` block. extents: of its dynamic dimensions."""
+        for note in facts.notes:
+            self._tell(note)
         self._functions.append(facts)
         self.extents = self.extents.new_child(dict(extents))
         yield
         self.extents = self.extents.parents
         self._functions.pop()
+
+    def _tell(self, note: SourceNote) -> None:
+        if note not in self._told:
+            self._told.add(note)
+            for observer in self.observers:
+                observer.on_note(note)
 
     def _author_frame(self) -> Any:
         frame: Any = sys._getframe(2)

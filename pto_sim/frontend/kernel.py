@@ -26,6 +26,7 @@ from pto_sim.frontend.binding import (
     ordered_arguments,
     parameters_of,
 )
+from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import DynamicExtent, Extents, plain
 from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import bound_names, leaves_flow_to_python, loaded_names, parameter_names
@@ -33,6 +34,7 @@ from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
+from pto_sim.program.events import SourceNote
 from pto_sim.program.host_arrays import is_array, is_torch, view_as_numpy, view_as_torch
 from pto_sim.program.launch import kernel_compiler, kernel_runner
 from pto_sim.program.model import Site
@@ -40,7 +42,12 @@ from pto_sim.program.options import RunOptions
 
 
 class KernelFunction:
-    """A function of the kernel language: its parameters, its source, and its rewritten forms."""
+    """A function of the kernel language: its parameters, its source, and its rewritten forms.
+
+    owns_outputs: its outputs are buffers of the caller, not names that stand for the caller's variables.
+    """
+
+    owns_outputs = True
 
     def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
         assert isinstance(function, types.FunctionType)
@@ -118,7 +125,19 @@ class KernelFunction:
 
     def facts(self, variant: Variant) -> FunctionFacts:
         """What the engine must know while the function runs."""
-        return FunctionFacts(self.name, self.auto_scope or variant.scopes == "auto", self.lockstep, self.barriers)
+        auto_scope = self.auto_scope or variant.scopes == "auto"
+        return FunctionFacts(self.name, auto_scope, self.lockstep, self.barriers, self.notes)
+
+    @functools.cached_property
+    def notes(self) -> tuple[SourceNote, ...]:
+        """What the source shows. An inline function's outputs are names of its caller, so it has no dropped writes."""
+        if not self.owns_outputs:
+            return ()
+        outputs = [p.name for p in self.parameters if p.is_written]
+        return tuple(
+            SourceNote("dropped write", Site(self.site.file, line, self.name), f"'{name}' of '{self.name}'")
+            for name, line in dropped_writes(self.tree, outputs)
+        )
 
 
 def rewrite_variant(tree: ast.FunctionDef, variant: Variant, file: str) -> tuple[ast.FunctionDef, set[str]]:
@@ -154,6 +173,8 @@ def _build(function: types.FunctionType, tree: ast.FunctionDef) -> Callable[...,
 
 class InlineKernel(KernelFunction):
     """`@pl.jit.inline`: its body becomes part of the caller. Its parameters alias the caller's variables."""
+
+    owns_outputs = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         run = current_run()

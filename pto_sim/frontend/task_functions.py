@@ -15,6 +15,8 @@ from pto_sim.program.model import Site
 class InCoreKernel(InlineKernel):
     """A device function. Called from orchestration it is one task of one block; inside a task, part of it."""
 
+    owns_outputs = True
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         run = require_run(f"'{self.name}'")
         if run.core is not None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from pto_sim.program.model import Access, Program, TaskRecord
+from pto_sim.program.model import Access, Program, Site, TaskRecord
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,23 @@ class RunEnd:
     written: Mapping[str, np.ndarray | None] = field(default_factory=dict)
 
 
+class SourceNote(NamedTuple):
+    """What the source of a kernel function shows before it runs. kind: 'dropped write'."""
+
+    kind: str
+    site: Site
+    message: str
+
+
 class Observer:
     """Base of everything that listens to a run. Every method does nothing until a subclass overrides it.
 
     The engine calls the methods in execution order, on the thread that runs the kernel. An observer must not
     change what it is given.
     """
+
+    def on_note(self, note: SourceNote) -> None:
+        """A kernel function runs for the first time, and its source has something to say."""
 
     def on_task_begin(self, task: int, name: str, blocks: int) -> None:
         """Task `task` (its index in `Program.tasks`) starts to execute."""

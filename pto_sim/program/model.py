@@ -90,7 +90,7 @@ class Access:
 
 @dataclass
 class TensorInfo:
-    """A GM buffer: an argument of the entry (`origin` 'entry') or a create_tensor (`origin` 'alloc').
+    """A GM buffer. origin: "entry" an argument, "alloc" a create_tensor, "window" one that became part of another.
 
     direction: 'in', 'out' or 'inout' as declared for an entry argument, '' for an allocation.
     nbytes: unrounded size. depth: scope depth of the frame that owns an allocation (0: root).

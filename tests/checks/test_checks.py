@@ -43,9 +43,23 @@ def copies_half(x: pl.Tensor[[N, N], pl.FP32], out: pl.Out[pl.Tensor[[N, N], pl.
 
 
 @pl.jit
-def rebinds(x: pl.Tensor[[N, N], pl.FP32], out: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+def leaves(x: pl.Tensor[[N, N], pl.FP32], out: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
     with pl.at(level=pl.Level.CORE_GROUP):
-        out = pl.add(x[:, :], 1.0)  # noqa: F841 - the fault under test
+        pl.add(x[:, :], 1.0)
+
+
+@pl.jit
+def drops(x: pl.Tensor[[N, N], pl.FP32], out: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        out[:, :] = x[:, :]
+        out = pl.add(x[:, :], 1.0)
+
+
+@pl.jit
+def rebinds_to_itself(x: pl.Tensor[[N, N], pl.FP32], out: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        whole = pl.store(pl.load(x, [0, 0], [N, N]), [0, 0], out)
+        out = whole
 
 
 @pl.jit
@@ -105,10 +119,11 @@ BAD = [
         "def copies_half",
         "128 of 256 elements written, the first unwritten is [8, 0]",
     ),
-    (rebinds, "PTO401", "warning", "def rebinds", "out: 0 of 256 elements written"),
+    (leaves, "PTO401", "warning", "def leaves", "out: 0 of 256 elements written"),
     (doubles_input, "PTO403", "warning", "x[:, :] = pl.add", "x is declared as an input"),
     (copies_to_itself, "PTO404", "info", "x[0:1, :] = x[0:1, :]", "x is declared as an input"),
     (never_uses, "PTO405", "warning", "spare = pl.create_tensor", "spare: 1,024 bytes"),
+    (drops, "PTO407", "warning", "out = pl.add", "'out' of 'drops' is only rebound"),
     (never_reads, "PTO406", "warning", "half = pl.create_tensor", "half: 1,024 bytes"),
 ]
 
@@ -122,7 +137,7 @@ def test_bad_kernel_is_found_once_at_its_line(kernel, code, severity, line, mess
         assert finding.site == line_of(kernel, line)
 
 
-@pytest.mark.parametrize("kernel", [copies, doubles_inout, reads])
+@pytest.mark.parametrize("kernel", [copies, doubles_inout, reads, rebinds_to_itself])
 def test_the_fix_is_silent(kernel):
     assert findings(kernel, *arguments()) == []
 

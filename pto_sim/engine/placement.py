@@ -1,0 +1,111 @@
+"""A tensor placed into a window of another, in orchestration.
+
+No byte moves: the compiler gives the tasks that write the tensor the window instead, and the tensor is not allocated
+(pypto: docs/en/dev/passes/11-optimize_orch_tensors.md; src/codegen/orchestration, tensor.assemble). So the recorded
+program is changed as if the author had created the window first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pto_sim.engine.storage import Tensor, row_major
+from pto_sim.program.model import Access, TaskArg, TaskRecord
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+Strides = tuple[int, ...]
+
+
+def replace_by_window(run: Run, value: Tensor, window: Tensor) -> None:
+    """Let `window`, which holds the bytes of `value` already, take its place in the program and under its name.
+
+    Nothing is changed if `value` is not a whole create_tensor of this run, or if a task saw it under strides that the
+    window does not have: then a copy it stays, booked on the last task that wrote it.
+    """
+    index = value.storage.tensor
+    shape = (1,) * (window.ndim - value.ndim) + value.shape
+    whole = value.offset == 0 and value.strides == row_major(value.shape)
+    whole = whole and run.recorder.tensors[index].shape == value.shape
+    created = _created_at(run, index) if whole else None
+    users = [r for r in run.recorder.tasks if index in {a.tensor for a in r.accesses} | {a.tensor for a in r.args}]
+    moved = _Moved(index, shape, row_major(shape), window)
+    if created is None or not all(moved.fits(record) for record in users):
+        _book_copy(run, index, window)
+        return
+    for record in users:
+        record.accesses[:] = [moved.access(a) if a.tensor == index else a for a in record.accesses]
+        record.args[:] = [moved.argument(a) if a.tensor == index else a for a in record.args]
+    del run.recorder.events[created]
+    run.recorder.tensors[index].origin = "window"
+    axes = window.ndim - value.ndim
+    value.storage, value.offset, value.strides = window.storage, window.offset, window.strides[axes:]
+
+
+def _created_at(run: Run, index: int) -> int | None:
+    """Position of the event that allocated a tensor."""
+    events = run.recorder.events
+    for place in range(len(events) - 1, -1, -1):
+        if events[place].kind == "alloc" and events[place].value == index:
+            return place
+    return None
+
+
+class _Moved:
+    """From coordinates in a buffer to those in the window that takes its place."""
+
+    def __init__(self, index: int, shape: tuple[int, ...], strides: Strides, window: Tensor) -> None:
+        self.index, self.shape, self.window = index, shape, window
+        # An axis of extent 1 may have the stride of another; it is never stepped along.
+        self.axes = {stride: axis for axis, stride in enumerate(strides) if shape[axis] > 1}
+
+    def fits(self, record: TaskRecord) -> bool:
+        """Whether every box of the buffer that a task used is a box of the window too."""
+        boxes = [(a.shape, a.strides, a.offsets) for a in record.accesses if a.tensor == self.index]
+        boxes += [(a.shape, a.strides, np.array([a.offset])) for a in record.args if a.tensor == self.index]
+        return all(self._is_box(*box) for box in boxes)
+
+    def _is_box(self, sizes: tuple[int, ...], strides: Strides, offsets: np.ndarray) -> bool:
+        first = np.unravel_index(offsets, self.shape)
+        for extent, stride in zip(sizes, strides, strict=True):
+            axis = self.axes.get(stride)
+            if extent != 1 and (axis is None or (first[axis] + extent > self.shape[axis]).any()):
+                return False
+        return True
+
+    def _strides(self, strides: Strides) -> Strides:
+        return tuple(self.window.strides[self.axes[s]] if s in self.axes else s for s in strides)
+
+    def _offsets(self, offsets: np.ndarray) -> np.ndarray:
+        axes = np.unravel_index(offsets, self.shape)
+        moved = sum(axis * stride for axis, stride in zip(axes, self.window.strides, strict=True))
+        return np.asarray(moved + self.window.offset, np.int64)
+
+    def access(self, access: Access) -> Access:
+        """The same boxes, in the window."""
+        return replace(
+            access,
+            tensor=self.window.storage.tensor,
+            offsets=self._offsets(access.offsets),
+            strides=self._strides(access.strides),
+        )
+
+    def argument(self, argument: TaskArg) -> TaskArg:
+        """The same view, of the window."""
+        offset = int(self._offsets(np.array([argument.offset]))[0])
+        strides = self._strides(argument.strides)
+        return replace(argument, tensor=self.window.storage.tensor, offset=offset, strides=strides)
+
+
+def _book_copy(run: Run, index: int, window: Tensor) -> None:
+    number, site = window.storage.tensor, run.here()
+    for record in reversed(run.recorder.tasks):
+        if any(access.write and access.tensor == index for access in record.accesses):
+            where, blocks = np.array([window.offset], np.int64), np.zeros(1, np.int32)
+            record.accesses.append(Access(number, True, site, blocks, where, window.shape, window.strides))
+            record.args.append(TaskArg(number, False, True, window.offset, window.shape, window.strides))
+            return
