@@ -16,7 +16,7 @@ from pto_sim.compat.compiled_program import CompiledProgram, Program, bound_clas
 from pto_sim.compat.refusal import RefusedTypeError
 from pto_sim.compat.run_config import RunConfig
 from pto_sim.engine.run import run_kernel
-from pto_sim.frontend.kernel import JitKernel
+from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.program_class import KernelProgram
 from pto_sim.program.errors import InputError
 from pto_sim.program.launch import kernel_compiler, kernel_runner

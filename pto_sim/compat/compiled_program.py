@@ -14,8 +14,9 @@ from pto_sim.compat.device_memory import DeviceTensor
 from pto_sim.compat.manifest import RUNTIME_NAME, write_manifest
 from pto_sim.compat.refusal import Opaque
 from pto_sim.frontend.annotations import TensorType
+from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.extents import DynamicExtent
-from pto_sim.frontend.kernel import JitKernel, KernelFunction
+from pto_sim.frontend.kernel import KernelFunction
 from pto_sim.frontend.program_class import KernelProgram
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.host_arrays import is_torch, view_as_numpy, view_as_torch

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pto_sim.frontend.binding import Parameter
-from pto_sim.frontend.kernel import InlineKernel, JitKernel, KernelFunction
+from pto_sim.frontend.entry import JitKernel
+from pto_sim.frontend.kernel import InlineKernel, KernelFunction
 from pto_sim.frontend.task_functions import InCoreKernel
 from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, UnsupportedError

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.extents import DynVar
-from pto_sim.frontend.kernel import InlineKernel, JitKernel
+from pto_sim.frontend.kernel import InlineKernel
 from pto_sim.frontend.task_functions import ExternKernel, HostKernel, InCoreKernel
 from pto_sim.program.errors import UnsupportedError
 
