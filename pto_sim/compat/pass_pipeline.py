@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from pto_sim.compat import l0_tile_chooser as l0_tile_chooser
 from pto_sim.compat.refusal import refuser
 from pto_sim.program.errors import UnsupportedError
 

@@ -162,10 +162,7 @@ def choose_l0_tile(
     """
     if min(m, n, k) < FRACTAL or k % FRACTAL:
         return None
-    acc = accumulator_of(dtype)
-    problem = _Problem(
-        m, n, k, STORAGE[dtype].itemsize, STORAGE[acc].itemsize, INT32_ACC_ROWS if acc == "INT32" else FRACTAL
-    )
+    problem = _problem(m, n, k, dtype)
     found = _best(problem, "output", False)
     if found is None:
         return None
@@ -178,6 +175,18 @@ def choose_l0_tile(
             if other is not None and other[0] < wall:
                 wall, tile = other
     return tile
+
+
+def keeps_a(m: int, n: int, k: int, dtype: str, tile: L0Tile) -> bool:
+    """Whether an output-stationary full-K grid of `tile` loads A once and streams B, as the cheaper of the two."""
+    held_a, held_b = _held_cycles(_problem(m, n, k, dtype), np.asarray(tile.m), np.asarray(tile.n))
+    return bool(held_a <= held_b)
+
+
+def _problem(m: int, n: int, k: int, dtype: str) -> _Problem:
+    acc = accumulator_of(dtype)
+    acc_rows = INT32_ACC_ROWS if acc == "INT32" else FRACTAL
+    return _Problem(m, n, k, STORAGE[dtype].itemsize, STORAGE[acc].itemsize, acc_rows)
 
 
 def k_split(m: int, n: int, k: int, dtype: str) -> int:
