@@ -28,6 +28,7 @@ from pathlib import Path
 FOLDERS = ("tests/st/harness", "tests/st/examples", "tests/st/runtime", "tests/st/distributed")
 POLL_S = 0.2
 SIMULATED = "a2a3sim"
+DEVICES = "0-7"  # tests of several cards skip themselves on fewer
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 HEAD = "\n".join(
     (
@@ -78,7 +79,8 @@ def run_file(checkout: Path, file: Path, platform: str, limits: tuple[float, flo
         results = Path(directory) / "results.xml"
         log = Path(directory) / "log.txt"
         command = [shutil.which("pto-sim") or "pto-sim", "run", "-m", "pytest", str(file), "--platform", platform,
-                   "-q", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={results}", *extra]  # fmt: skip
+                   "--device", DEVICES, "-q", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={results}",
+                   *extra]  # fmt: skip
         begin = time.perf_counter()
         with log.open("w") as output:
             process = subprocess.Popen(

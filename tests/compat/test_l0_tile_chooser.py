@@ -1,4 +1,4 @@
-"""The chooser of L0 tiles under pypto's name. Expected tiles: pypto, tests/st/runtime/ops/test_dbc2_double_buffer.py."""
+"""The chooser of L0 tiles under pypto's name. Expected tiles: pypto, runtime/ops/test_dbc2_double_buffer.py."""
 
 import pytest
 
