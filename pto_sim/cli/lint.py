@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from pathlib import Path
 
 import typer
 
+import pto_sim.language
 from pto_sim.cli.script import check_script
 from pto_sim.cli.status import FAILED
-from pto_sim.frontend.legality import Problem, problems, style_problems
+from pto_sim.frontend.legality import Problem, module_problems
+from pto_sim.frontend.reach import resolve
+
+
+def file_problems(path: Path) -> list[Problem]:
+    """Every problem of the kernels in a file, by line. Raises InputError for a file that is no Python."""
+    check_script(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return sorted(module_problems(tree, partial(resolve, pto_sim.language)), key=lambda p: (p.line, p.code))
+
+
+def show_problems(path: Path, found: list[Problem]) -> None:
+    """Print problems as `file:line: code rule`, what was found, and what to write instead."""
+    for item in found:
+        typer.echo(f"{path}:{item.line}: {item.code} {item.rule}\n  found: {item.values}\n  instead: {item.hint}")
 
 
 def lint_file(path: Path) -> None:
-    """Print every problem as `file:line: code rule` with what to write instead; exit status 1 if there is one."""
-    check_script(path)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    decorators = {node.name: [ast.unparse(d) for d in node.decorator_list] for node in functions}
-    inlines = frozenset(n for n, texts in decorators.items() if any(".inline" in text for text in texts))
-    found: list[Problem] = []
-    for node in functions:
-        texts = decorators[node.name]
-        if any(text.startswith(("pl.jit", "pl.function", "pl.inline")) and ".extern" not in text for text in texts):
-            auto_scope = not any("auto_scope=False" in text for text in texts)
-            found += [*problems(node, auto_scope), *style_problems(node, inlines)]
-    for item in sorted(found, key=lambda p: p.line):
-        typer.echo(f"{path}:{item.line}: {item.code} {item.rule}\n  found: {item.values}\n  instead: {item.hint}")
+    """Print every problem; exit status 1 if there is one."""
+    found = file_problems(path)
+    show_problems(path, found)
     if found:
         raise typer.Exit(FAILED)
     typer.echo(f"{path}: no problems")

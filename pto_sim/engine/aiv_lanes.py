@@ -5,6 +5,7 @@ Between the two runs no lane can see what the other stored, because the language
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,15 @@ class SplitAiv:
                 "PTO206", "pl.split_aiv cannot be nested", site=self.run.site(), hint="close the outer region first"
             )
         core.split = self
+        first = core.recorder.next_value
+        core.regions.append((first, sys.maxsize))
         try:
             for lane in range(AIV_PER_CLUSTER):
                 core.subblock = lane
                 yield lane
         finally:
             core.split, core.subblock = None, 0
+            core.regions[-1] = (first, core.recorder.next_value)
 
     def _axis(self, tile: Tile, what: str) -> int:
         axis = 0 if self.mode == "up_down" else tile.ndim - 1
@@ -74,9 +78,11 @@ class SplitAiv:
         half = tile.shape[axis] // AIV_PER_CLUSTER
         sizes = tuple(half if a == axis else extent for a, extent in enumerate(tile.shape))
         start = self.run.task_core("pl.aiv_shard").subblock * half
-        return self.run.memory.tile_window(
+        part = self.run.memory.tile_window(
             tile, Window(tuple(start if a == axis else 0 for a in range(tile.ndim)), sizes, ())
         )
+        part.accumulator = False  # it has crossed to the vector core
+        return part
 
     def gather(self, part: Tile) -> Tile:
         """Both lanes' halves as one tile: complete once the second lane has run."""
@@ -85,6 +91,8 @@ class SplitAiv:
         shape = tuple(extent * AIV_PER_CLUSTER if a == axis else extent for a, extent in enumerate(part.shape))
         if core.subblock == 0:
             self._gathered[site] = self.run.memory.create_tile(shape, part.dtype)
+            self._gathered[site].explicit = part.explicit
+            core.gathered.add(self._gathered[site].number)
         whole = self._gathered[site]
         start = core.subblock * part.shape[axis]
         window = Window(tuple(start if a == axis else 0 for a in range(part.ndim)), part.shape, ())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.operand_rules import check_operands
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import batched_box, operand_boxes
@@ -61,7 +62,7 @@ class Compute:
         key = (name, types, tuple(attrs.items()), site)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._plan(name, types, attrs, site)
+            plan = self._plans[key] = self._plan(name, types, attrs, site, operands)
         inputs = [x for x in tiles if type(x) is Tile]
         valid = inputs[0].valid if inputs else None
         arrays = [x.resolve() if isinstance(x, (Tile, LaneScalar)) else x for x in tiles]
@@ -123,8 +124,11 @@ class Compute:
             hint="check the operand",
         )
 
-    def _plan(self, name: str, types: tuple[ValueType, ...], attrs: Mapping[str, Any], site: int) -> _Plan:
+    def _plan(
+        self, name: str, types: tuple[ValueType, ...], attrs: Mapping[str, Any], site: int, operands: Sequence[Any]
+    ) -> _Plan:
         row = OP_TABLE[name]
+        check_operands(self.run, row, operands, attrs)
         batch: tuple[int, ...] = ()
         checked = types
         if name in _CUBE and any(len(t.shape) > 2 for t in types):
@@ -145,7 +149,7 @@ class Compute:
             keywords["threads"] = self.run.options.threads
         core = self.run.task_core(f"pl.{name}")
         if name not in _CUBE:
-            core.check_capacity(out, _nbytes(out))
+            core.check_capacity(out.shape, DTYPES[dtype])
         signature = OpSignature(name, types, out, tuple(sorted(recorded.items())), site)
         return _Plan(self.run.recorder.signature(signature), row, out, DTYPES[dtype], keywords)
 
@@ -199,7 +203,3 @@ class Compute:
         pto-isa: include/pto/cpu/TStore.hpp (a static_cast).
         """
         return OP_TABLE["cast"].function(data, target=dtype.name, mode="rint", profile=self._profile)
-
-
-def _nbytes(type_: ValueType) -> int:
-    return int(np.prod(type_.shape)) * DTYPES[type_.dtype].nbytes

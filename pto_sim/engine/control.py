@@ -118,6 +118,7 @@ class _Parts:
             )
         data = np.empty((len(core.lanes), *first.shape), first.data.dtype)
         merged = core.make_tile(data, first.type, first.dtype, accumulator=first.accumulator, valid=first.valid)
+        merged.explicit = first.explicit
         signature = self.run.recorder.signature(OpSignature("reshape", (first.type,), first.type, (), self.run.here()))
         outer = core.lanes
         for lanes, tile in parts:
@@ -151,6 +152,7 @@ class Branch(_Parts):
         condition = self._condition
         run = self.run
         if isinstance(condition, LaneScalar):
+            run.check_condition(condition)
             values = condition.resolve()
             taken = np.flatnonzero(values)
             if 0 < len(taken) < len(values):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +22,27 @@ if TYPE_CHECKING:
 
 # What the compiler plans with; pypto: src/backend/common/soc.cpp, pto-isa: include/pto/common/buffer_limits.hpp.
 UB_BYTES = 184 * 1024
+MEMORY_BYTES: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "vec": ("UB (Vec)", UB_BYTES),
+        "mat": ("L1 (Mat)", 512 * 1024),
+        "left": ("L0A (Left)", 64 * 1024),
+        "right": ("L0B (Right)", 64 * 1024),
+        "acc": ("L0C (Acc)", 128 * 1024),
+        "bias": ("the bias buffer (Bias)", 1024),
+    }
+)
+"""Name and bytes of each on-chip memory of a core, by `pl.Mem`."""
 
 
 class CoreState:
     """One group of blocks of one task, running in lockstep.
 
-    lanes: the blocks that are active now. block: their numbers, an int if there is one block.
+    lanes: the blocks that are active now. block: their numbers, an int if there is one block. regions: ranges of the
+    numbers of values that were made in pl.split_aiv regions. gathered: those that were brought out of one.
     """
 
-    __slots__ = ("block", "blocks", "lanes", "recorder", "run", "split", "subblock")
+    __slots__ = ("block", "blocks", "gathered", "lanes", "recorder", "regions", "run", "split", "subblock")
 
     def __init__(self, run: Run, ids: np.ndarray, blocks: int) -> None:
         self.run = run
@@ -34,6 +50,8 @@ class CoreState:
         self.blocks = blocks
         self.subblock = 0
         self.split: Any = None
+        self.regions: list[tuple[int, int]] = []
+        self.gathered: set[int] = set()
         self.recorder = BlockRecorder(self.lanes)
         self.block: Any = int(ids[0]) if len(ids) == 1 else LaneScalar(self, ids.astype(np.int64), self.lanes)
 
@@ -41,20 +59,26 @@ class CoreState:
         """A new tile with a new value number. The caller records the op that made it."""
         return Tile(self, data, type_, dtype, self.recorder.value(), **facts)
 
+    def made_in_region(self, number: int) -> bool:
+        """Whether a value was made in a pl.split_aiv region, by its number, and not brought out of it."""
+        return number not in self.gathered and any(first <= number < end for first, end in self.regions)
+
     def record(self, signature: int, out: int, ins: tuple[int, ...], gm: int = -1) -> None:
         """Record one op on the active lanes."""
         self.recorder.add(signature, out, ins, gm, self.lanes)
 
-    def check_capacity(self, type_: ValueType, nbytes: int) -> None:
-        """Raises KernelError (PTO301) if one vector tile alone is larger than the UB.
+    def check_capacity(self, shape: tuple[int, ...], dtype: DataType, memory: str = "vec") -> None:
+        """Raises KernelError (PTO301) if one tile alone is larger than a memory.
 
         A product is not checked here: the compiler may cut it along M and N, which lowering decides.
         """
-        if nbytes > UB_BYTES:
+        title, capacity = MEMORY_BYTES.get(memory, ("", sys.maxsize))
+        nbytes = math.prod(shape) * dtype.nbytes
+        if nbytes > capacity:
             raise KernelError(
                 "PTO301",
-                "a tile does not fit UB (Vec)",
+                f"a tile does not fit {title}",
                 site=self.run.site(),
-                values=f"{list(type_.shape)} {type_.dtype} = {nbytes} bytes, UB (Vec) holds {UB_BYTES}",
+                values=f"{list(shape)} {dtype.name} = {nbytes} bytes, {title} holds {capacity}",
                 hint="use a smaller tile and loop over it",
             )

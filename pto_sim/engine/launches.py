@@ -11,6 +11,7 @@ import numpy as np
 from pto_sim.engine.arrays import Array
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.storage import Tensor
+from pto_sim.program.alternatives import Alternatives
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import Access, TaskArg, TaskRecord
 
@@ -46,7 +47,7 @@ def launch_dummy(run: Run, deps: Any, name: str) -> TaskId:
     return TaskId(index)
 
 
-class SplitMode:
+class SplitMode(metaclass=Alternatives):
     """How the two AIV of a cluster share the vector part of a mixed task."""
 
     NONE = "none"
@@ -86,6 +87,7 @@ class TaskInProgress:
         self.arguments: dict[int, tuple[Tensor, list[bool]]] = {}
         self.accesses: list[Access] = []
         self.streams = np.zeros(blocks, np.int32)
+        self._written: dict[int, tuple[Tensor, bool]] = {}
         site = run.here()
         self.record = TaskRecord(
             name or f"{form}_{self.index}",
@@ -125,6 +127,22 @@ class TaskInProgress:
         """The body names a tensor to read that no recorded operation touches."""
         argument = tensor.argument
         self.arguments.setdefault(id(argument), (argument, [False, False]))[1][0] = True
+
+    def check_path(self, tensor: Tensor, scalar: bool) -> None:
+        """Raises KernelError (PTO243) if a task stores tiles and single elements to one tensor.
+
+        The two go different ways (MTE3, scalar data cache) whose order nothing fixes (pypto:
+        src/ir/transforms/convert_tensor_to_tile_ops_pass.cpp).
+        """
+        key = id(tensor.argument)
+        if self._written.setdefault(key, (tensor.argument, scalar))[1] is not scalar:
+            raise KernelError(
+                "PTO243",
+                "a task writes a tensor with pl.write and with stores of tiles",
+                site=self.run.site(),
+                values=f"{tensor!r}",
+                hint="write the elements into a tile with pl.write, and store the tile once",
+            )
 
     def finish_group(self, core: CoreState) -> None:
         """The blocks of `core` have run."""

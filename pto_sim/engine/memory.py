@@ -49,13 +49,13 @@ class Memory:
         window = parse_subscript(run, target.shape, index)
         if isinstance(value, Tensor):
             value = self.materialize(value)
-        if not isinstance(value, Tile):
+        if not isinstance(value, Tile) or len(window.dropped) == target.ndim:
             raise KernelError(
-                "PTO206",
+                "PTO251",
                 "an element is written with pl.write, not with a subscript",
                 site=run.site(),
-                values=f"right-hand side {type(value).__name__}",
-                hint="pl.write(x, [i, j], s), or assign a tile made by pl.full",
+                values=f"{target!r}, right-hand side {value!r}",
+                hint="pl.write(x, [i, j], s), or slices on the left: x[i : i + 1, j : j + 8] = tile",
             )
         self._check_window_shape(window, value)
         if isinstance(target, Tile):
@@ -311,10 +311,6 @@ class Memory:
     def create(self, shape: tuple[int, ...], dtype: DataType, manual_dep: bool, init_value: Any) -> Tensor | Tile:
         """A GM buffer in orchestration, a scratch tile inside a task; its elements are unwritten."""
         run = self.run
-        if dtype.numpy is None:
-            raise UnsupportedError(
-                f"element type {dtype.name} on a2a3", site=run.site(), hint="use a 8-bit or wider type"
-            )
         if run.core is not None:
             if init_value is not None:
                 raise UnsupportedError("create_tensor(init_value=) inside a task", site=run.site(), hint="use pl.full")

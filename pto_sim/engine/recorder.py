@@ -96,6 +96,11 @@ class BlockRecorder:
         self.accesses: list[RawAccess] = []
         self._next_value = 0
 
+    @property
+    def next_value(self) -> int:
+        """The number that the next new value gets."""
+        return self._next_value
+
     def value(self) -> int:
         """A new value number."""
         self._next_value += 1

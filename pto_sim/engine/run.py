@@ -17,13 +17,12 @@ import numpy as np
 from pto_sim.engine.arguments import EntryArgument
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
-from pto_sim.engine.lanes import BlocksDisagreeError, LaneSet
+from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.recorder import Recorder
 from pto_sim.engine.scopes import ScopeStack
 from pto_sim.engine.storage import Storage, Tensor
-from pto_sim.engine.tile import Tile
 from pto_sim.engine.transfers import Transfers
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
@@ -219,15 +218,18 @@ class Run:
                 observer.on_access(task.index, access, changed=changed)
 
     def check_condition(self, condition: Any) -> None:
-        """Raises KernelError (PTO206) if something else than a scalar decides an `if`."""
-        if isinstance(condition, (Tile, Tensor)):
-            raise KernelError(
-                "PTO206",
-                "a condition must be a scalar",
-                site=self.site(),
-                values=f"got {condition!r}",
-                hint="read one element with pl.read, or compare a scalar",
-            )
+        """Raises KernelError (PTO252) if something else than a BOOL scalar decides an `if` or a `while`."""
+        kind = condition.base.dtype.kind if isinstance(condition, LaneScalar) else ""
+        if kind == "b" or isinstance(condition, (bool, np.bool_)):
+            return
+        scalar = kind or isinstance(condition, (int, float))
+        raise KernelError(
+            "PTO252",
+            "a condition is a BOOL scalar",
+            site=self.site(),
+            values=f"got {type(condition).__name__} {condition!r}",
+            hint="compare it: x != 0" if scalar else "read one element with pl.read and compare it",
+        )
 
     @contextmanager
     def statement_list(self, kind: str) -> Iterator[None]:

@@ -11,6 +11,8 @@ from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
+from pto_sim.engine.value_types import type_of
+from pto_sim.program.errors import KernelError
 
 
 class KernelRuntime:
@@ -34,6 +36,19 @@ class KernelRuntime:
         """The condition of an `if` that leaves a loop; the same on all blocks that run together."""
         require_run("an if statement").check_condition(condition)
         return bool(condition)
+
+    @staticmethod
+    def rebound(name: str, old: Any, new: Any) -> Any:
+        """A name is bound again where its type may not change. Raises KernelError (PTO237) if it does."""
+        if type_of(old) != type_of(new) and old is not None and new is not None:
+            raise KernelError(
+                "PTO237",
+                f"'{name}' is rebound to a value of another type",
+                site=require_run("an assignment").site(),
+                values=f"was {old!r}, now {new!r}",
+                hint="use another name for the new value",
+            )
+        return new
 
     @staticmethod
     def carried(values: tuple[Any, ...]) -> CarriedShapes:

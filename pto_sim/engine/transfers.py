@@ -9,6 +9,7 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.tile_scalars import scalar_values
 from pto_sim.engine.windows import offset_array, out_of_bounds
 from pto_sim.numerics.atomic import atomic_add
 from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
@@ -92,6 +93,8 @@ class Transfers:
         core = run.task_core("a store")
         if tensor.storage.closed_at is not None:
             tensor.check_alive()
+        if run.task is not None:
+            run.task.check_path(tensor, False)
         data = tile.resolve()
         if tile.valid is not None:
             data = data[(slice(None), *(slice(0, v) for v in tile.valid))]
@@ -191,9 +194,11 @@ class Transfers:
             tensor.check_alive()
         sizes = (1,) * tensor.ndim
         base = self._base(tensor, offsets, sizes, "a scalar write")
+        if run.task is not None:
+            run.task.check_path(tensor, True)
         tensor.storage.own()
-        values = value.resolve() if isinstance(value, LaneScalar) else value
-        if len(base) == 1 and isinstance(values, np.ndarray):
+        values = scalar_values(run, value, tensor.dtype)
+        if len(base) == 1 and values.ndim:
             values = values[-1]
         tensor.storage.flat[base] = values
         core = run.core

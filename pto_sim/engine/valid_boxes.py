@@ -41,6 +41,14 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
     if row.name == "scatter_flat" and full[1] == full[2]:
         # The index says where in the whole destination an element goes.
         return [tiles[0].shape, full[1], full[2]]
+    if rule in ("row_reduce", "col_reduce") and 0 in full[0]:
+        raise KernelError(
+            "PTO202",
+            f"pl.{row.name} needs at least one valid element",
+            site=run.site(),
+            values=f"{tiles[0]!r}, valid {list(full[0])}",
+            hint="skip the block that has no rows, or pl.fillpad the tile",
+        )
     if rule not in _EQUAL:
         raise UnsupportedError(
             f"pl.{row.name} on a partly valid tile", site=run.site(), hint="pl.fillpad the operands first"

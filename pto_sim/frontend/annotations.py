@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pto_sim.frontend.extents import DynamicExtent
 from pto_sim.program.dtypes import DataType
-from pto_sim.program.errors import UnsupportedError
+from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.model import Site
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,15 @@ class Tensor:
 
     def __class_getitem__(cls, item: Any) -> TensorType:
         if not isinstance(item, tuple) or len(item) not in (2, 3):
-            raise TypeError(f"pl.Tensor takes a shape and an element type, pl.Tensor[[M, N], pl.FP32]; got {item!r}")
+            raise wrong_annotation("pl.Tensor takes a shape and an element type", item, "pl.Tensor[[M, N], pl.FP32]")
         shape, dtype = item[:2]
         if not isinstance(dtype, DataType):
-            raise TypeError(f"pl.Tensor: {dtype!r} is no element type; use pl.FP32, pl.BF16, ...")
+            raise wrong_annotation("pl.Tensor needs an element type", dtype, "pl.Tensor[[M, N], pl.FP32]")
         view = item[2] if len(item) == 3 else None
         if isinstance(view, str):
             view = TensorView(layout=view)
         if view is not None and not isinstance(view, TensorView):
-            raise TypeError(f"pl.Tensor: {view!r} is neither a layout nor a pl.TensorView")
+            raise wrong_annotation("the third part of pl.Tensor is a layout", view, "leave it out: row-major")
         if view is not None and (view.layout != "nd" or view.stride is not None):
             raise UnsupportedError(
                 f"a tensor in GM of layout {view.layout}" if view.layout != "nd" else "pl.TensorView(stride=)",
@@ -71,7 +73,7 @@ class Scalar:
 
     def __class_getitem__(cls, item: Any) -> ScalarType:
         if not isinstance(item, DataType):
-            raise TypeError(f"pl.Scalar: {item!r} is no element type; use pl.INT32, pl.FP32, ...")
+            raise wrong_annotation("pl.Scalar takes an element type", item, "pl.Scalar[pl.INT32]")
         return ScalarType(item)
 
 
@@ -127,9 +129,19 @@ class Tuple:
         return ValueAnnotation("tuple")
 
 
+def wrong_annotation(rule: str, got: object, hint: str) -> KernelError:
+    """The error (PTO257) for an annotation, at the line of the author's file that holds it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("pto_sim."):
+        frame = frame.f_back
+    site = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return KernelError("PTO257", rule, site=site, values=f"got {got!r}", hint=hint)
+
+
 def _tensor_type(item: Any, what: str) -> TensorType:
     if item is Tensor:
         return TensorType()
     if not isinstance(item, TensorType):
-        raise TypeError(f"{what} takes a tensor annotation, {what}[pl.Tensor[[M, N], pl.FP32]]; got {item!r}")
+        hint = "return a scalar: a scalar parameter is an input" if isinstance(item, ScalarType) else ""
+        raise wrong_annotation(f"{what} stands around a tensor", item, hint or f"{what}[pl.Tensor[[M, N], pl.FP32]]")
     return item

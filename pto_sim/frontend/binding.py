@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +38,6 @@ class Parameter:
 
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The parameters of a kernel function, in order. Raises KernelError (PTO206) for a star argument."""
-    assert isinstance(function, types.FunctionType)
     site = Site(function.__code__.co_filename, function.__code__.co_firstlineno, function.__name__)
     annotations = inspect.get_annotations(function, eval_str=True)
     result = []
@@ -62,6 +60,14 @@ def _annotation(annotation: Any, name: str, site: Site) -> TensorType | ScalarTy
         return None
     if isinstance(annotation, type) and issubclass(annotation, Tensor):
         return TensorType()
+    if isinstance(annotation, ValueAnnotation) and annotation.kind == "array":
+        raise KernelError(
+            "PTO257",
+            f"parameter '{name}' is an array, which crosses no function boundary",
+            site=site,
+            values=f"pl.Array in the signature of '{site.function}'",
+            hint="create it in the function that uses it, or pass a tensor",
+        )
     if isinstance(annotation, ValueAnnotation) or annotation is Tile:
         return None
     if isinstance(annotation, (TensorType, ScalarType)):

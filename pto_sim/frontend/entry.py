@@ -14,6 +14,7 @@ from pto_sim.frontend.annotations import ScalarType, TensorType
 from pto_sim.frontend.binding import Parameter, argument_array, as_array, check_tensor, dtype_of, ordered_arguments
 from pto_sim.frontend.extents import DynamicExtent, Extents
 from pto_sim.frontend.kernel import KernelFunction
+from pto_sim.frontend.reach import check_reach
 from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
 from pto_sim.program.host_arrays import is_array, is_torch, view_as_numpy, view_as_torch
@@ -28,6 +29,8 @@ class JitKernel(KernelFunction):
     Call it with all tensors (outputs are written in place, returns None), or with the inputs only (returns the
     outputs: one array, or a tuple).
     """
+
+    role = "entry"
 
     def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
         super().__init__(function, auto_scope)
@@ -177,6 +180,7 @@ class JitKernel(KernelFunction):
 
     def variant(self, options: RunOptions) -> Variant:
         """The scope variant that `options` ask for. Raises InputError (PTO012) for a name that is not there."""
+        check_reach(self)
         variant = Variant(options.scopes, options.hoist)
         missing = set(options.hoist) - self.hoisted(variant)
         if missing:

@@ -18,10 +18,12 @@ from pto_sim.frontend.binding import (
     check_tensor,
     parameters_of,
 )
+from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import Extents, plain
 from pto_sim.frontend.legality import check_source
-from pto_sim.frontend.names import bound_names, leaves_flow_to_python, loaded_names, parameter_names
+from pto_sim.frontend.names import leaves_flow_to_python
+from pto_sim.frontend.reach import closure_values, named_kernels, surroundings_of
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
@@ -30,7 +32,7 @@ from pto_sim.program.events import SourceNote
 from pto_sim.program.model import Site
 
 
-class KernelFunction:
+class KernelFunction(KernelCallee):
     """A function of the kernel language: its parameters, its source, and its rewritten forms.
 
     owns_outputs: its outputs are buffers of the caller, not names that stand for the caller's variables.
@@ -39,11 +41,18 @@ class KernelFunction:
     owns_outputs = True
 
     def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
-        assert isinstance(function, types.FunctionType)
+        if not isinstance(function, types.FunctionType):
+            raise KernelError(
+                "PTO257",
+                "a kernel decorator stands on a plain function",
+                values=f"got {function!r}",
+                hint="@pl.jit directly above `def`, with other decorators above it",
+            )
         self.function = function
         self.auto_scope = auto_scope
         self.name = function.__name__
         self.site = Site(function.__code__.co_filename, function.__code__.co_firstlineno, function.__name__)
+        self._checked = False
         self._forms: dict[Variant, tuple[Callable[..., Any], frozenset[str]]] = {}
         self.__doc__ = function.__doc__
         self.__name__ = self.__qualname__ = function.__name__
@@ -72,18 +81,11 @@ class KernelFunction:
 
     @functools.cached_property
     def reachable(self) -> tuple[KernelFunction, ...]:
-        """The kernel functions that it calls, and those that they call. Raises KernelError (PTO211) for a cycle."""
+        """The kernel functions that it calls, and those that they call."""
         found: dict[int, KernelFunction] = {}
         queue = list(self.callees())
         while queue:
             kernel = queue.pop()
-            if kernel is self:
-                raise KernelError(
-                    "PTO211",
-                    f"'{self.name}' calls itself",
-                    site=self.site,
-                    hint="a kernel function becomes part of its caller; write a loop",
-                )
             if id(kernel) not in found:
                 found[id(kernel)] = kernel
                 queue.extend(kernel.callees())
@@ -91,10 +93,13 @@ class KernelFunction:
 
     def callees(self) -> list[KernelFunction]:
         """The kernel functions that its body names."""
-        spaces = {**self.function.__globals__, **_closure(self.function)}
-        own = bound_names(self.tree.body) | set(parameter_names(self.tree))
-        names = loaded_names(self.tree.body) - own
-        return [spaces[name] for name in sorted(names) if isinstance(spaces.get(name), KernelFunction)]
+        return [kernel for name, kernel in named_kernels(self).items() if not name.startswith("self.")]
+
+    def check(self) -> None:
+        """Raises KernelError for the first static rule that the source breaks."""
+        if not self._checked:
+            check_source(self.tree, surroundings_of(self), self.site.file)
+            self._checked = True
 
     def form(self, variant: Variant) -> Callable[..., Any]:
         """The rewritten function for a scope variant. Raises InputError if the variant cannot be applied."""
@@ -106,9 +111,8 @@ class KernelFunction:
 
     def _form(self, variant: Variant) -> tuple[Callable[..., Any], frozenset[str]]:
         if variant not in self._forms:
-            if not self._forms:
-                check_source(self.tree, self.auto_scope, self.site.file)
-            tree = rewrite_variant(self.tree, variant, self.site.file)
+            self.check()
+            tree = rewrite_variant(self.tree, variant, self.site.file, self.renames)
             self._forms[variant] = (_build(self.function, tree[0]), frozenset(tree[1]))
         return self._forms[variant]
 
@@ -129,21 +133,18 @@ class KernelFunction:
         )
 
 
-def rewrite_variant(tree: ast.FunctionDef, variant: Variant, file: str) -> tuple[ast.FunctionDef, set[str]]:
+def rewrite_variant(
+    tree: ast.FunctionDef, variant: Variant, file: str, renames: bool = True
+) -> tuple[ast.FunctionDef, set[str]]:
     """The rewritten function under a variant, and the names that were hoisted in it."""
     changed = copy.deepcopy(tree)
     found = apply_variant(changed, variant, file)
-    return rewrite(changed), found
-
-
-def _closure(function: types.FunctionType) -> dict[str, Any]:
-    cells = function.__closure__ or ()
-    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)}
+    return rewrite(changed, renames), found
 
 
 def _build(function: types.FunctionType, tree: ast.FunctionDef) -> Callable[..., Any]:
     """Compile a rewritten function in its own module's globals, without adding anything to them."""
-    closure = _closure(function)
+    closure = closure_values(function)
     names = [RUNTIME, *closure]
     factory = ast.FunctionDef(
         name=f"{RUNTIME}_factory",

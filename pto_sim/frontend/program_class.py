@@ -23,6 +23,7 @@ class _Method:
 
     program: KernelProgram | None = None
     kind = "opaque"
+    renames = False
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:

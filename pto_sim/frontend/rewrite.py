@@ -7,7 +7,8 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
   `engine.control`, so that blocks which disagree run apart;
 * `and`, `or`, `not` evaluate all operands, as the language has no short circuit; divisions drop the fraction;
 * `x = pl.create_tensor(...)` tells the buffer its name, and whether its size is computed just before it;
-  so does the number of blocks of a `pl.spmd`.
+  so does the number of blocks of a `pl.spmd`;
+* an assignment that may not change the type of its name says what the name held before.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
 """
@@ -28,14 +29,15 @@ from pto_sim.frontend.names import (
     parameter_names,
 )
 from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
+from pto_sim.frontend.typed_names import TypedNames
 
 RUNTIME = "__pto"
 LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
 _NAMED = frozenset({"create_tensor", "create_tile", "create"})
 
 
-def rewrite(function: ast.FunctionDef) -> ast.FunctionDef:
-    """A rewritten copy of `function`, without decorators and annotations."""
+def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
+    """A rewritten copy of `function`, without decorators and annotations. renames: see `typed_names.TypedNames`."""
     result = copy.deepcopy(function)
     runtime_names = RuntimeNames(function)
     result.decorator_list = []
@@ -43,7 +45,7 @@ def rewrite(function: ast.FunctionDef) -> ast.FunctionDef:
     for argument in [*result.args.posonlyargs, *result.args.args, *result.args.kwonlyargs]:
         argument.annotation = None
     locals_ = bound_names(result.body) | set(parameter_names(result))
-    rewriter = _Rewriter(locals_, set(parameter_names(result)), runtime_names)
+    rewriter = _Rewriter(locals_, set(parameter_names(result)), runtime_names, renames)
     result.body = rewriter.statements(result.body)
     return ast.fix_missing_locations(result)
 
@@ -51,10 +53,11 @@ def rewrite(function: ast.FunctionDef) -> ast.FunctionDef:
 class _Rewriter:
     """Walks statements in order, knowing which names are bound so far."""
 
-    def __init__(self, locals_: set[str], bound: set[str], runtime_names: RuntimeNames) -> None:
+    def __init__(self, locals_: set[str], bound: set[str], runtime_names: RuntimeNames, renames: bool) -> None:
         self._locals = locals_
         self._runtime_names = runtime_names
         self._bound = set(bound)
+        self._typed = TypedNames(bound, renames)
         self._count = 0
         self._following: list[ast.stmt] = []
 
@@ -85,8 +88,9 @@ class _Rewriter:
         if isinstance(node, ast.With):
             return self._with(node)
         if isinstance(node, ast.While):
-            node.test = self._expression(node.test)
-            node.body = self.block(node.body)
+            node.test = _at(node.test, _call("uniform", self._expression(node.test)))
+            with self._typed.deeper():
+                node.body = self.block(node.body)
             return [node]
         if isinstance(node, ast.Assign):
             return self._assign(node)
@@ -114,6 +118,12 @@ class _Rewriter:
             if self._runtime_names.are_local(size_arguments(node.value)):
                 arguments.append(ast.Constant(value=True))
             node.value = _at(node.value, _call("named", *arguments))
+        if isinstance(target, ast.Name):
+            if self._typed.keeps_type(target.id) and target.id in self._bound:
+                old = ast.Name(target.id, ast.Load())
+                node.value = _at(node.value, _call("rebound", ast.Constant(target.id), old, node.value))
+        else:
+            self._typed.bind(bound_names([target]))
         return [node]
 
     def _computed_blocks(self, launch: ast.expr) -> None:
@@ -127,12 +137,14 @@ class _Rewriter:
     def _with(self, node: ast.With) -> list[ast.stmt]:
         item = node.items[0]
         if called_attribute(item.context_expr) != "spmd":
-            node.body = self.block(node.body)
+            with self._typed.deeper():
+                node.body = self.block(node.body)
             return [node]
         self._computed_blocks(item.context_expr)
         launch = self._fresh("launch")
         before = _at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
-        body = self.block(node.body)
+        with self._typed.deeper():
+            body = self.block(node.body)
         loop = _at(
             node,
             ast.For(ast.Name(self._fresh("block"), ast.Store()), ast.Name(launch, ast.Load()), body, []),
@@ -146,15 +158,12 @@ class _Rewriter:
     # -- if -------------------------------------------------------------------------------------------
 
     def _if(self, node: ast.If) -> list[ast.stmt]:
-        if self._is_constant([node.test]):
-            node.test = self._expression(node.test)
-            node.body = self.block(node.body)
-            node.orelse = self.block(node.orelse)
-            return [node]
-        if leaves_loop([*node.body, *node.orelse]):
+        if self._is_constant([node.test]) or leaves_loop([*node.body, *node.orelse]):
             node.test = _at(node.test, _call("uniform", self._expression(node.test)))
-            node.body = self.block(node.body)
-            node.orelse = self.block(node.orelse)
+            with self._typed.deeper(), self._typed.arms() as other_arm:
+                node.body = self.block(node.body)
+                other_arm()
+                node.orelse = self.block(node.orelse)
             return [node]
         later = exposed_names(self._following)
         changed = bound_names([*node.body, *node.orelse])
@@ -165,9 +174,11 @@ class _Rewriter:
         condition = self._expression(node.test)
         start = _at(node, ast.Assign([_store(branch)], _call("branch", condition, _tuple(names), _strings(late))))
         bound = set(self._bound)
-        taken = self.block(node.body)
-        self._bound = set(bound)
-        other = self.block(node.orelse)
+        with self._typed.deeper(), self._typed.arms() as other_arm:
+            taken = self.block(node.body)
+            self._bound = set(bound)
+            other_arm()
+            other = self.block(node.orelse)
         self._bound = bound
         leave = _leave(node, branch, [*names, *new])
         body, orelse = [*taken, *leave], [*_restore(node, branch, names), *other, *leave]
@@ -186,7 +197,8 @@ class _Rewriter:
         target = last.targets[0] if isinstance(last, ast.Assign) and called_attribute(last.value) == "yield_" else None
         outer_following, outer_bound = self._following, set(self._bound)
         self._bound = self._bound | bound_names([node.target])
-        body = self.block(node.body)
+        with self._typed.loop(node):
+            body = self.block(node.body)
         if called_attribute(start.value) == "while_":
             stop = ast.UnaryOp(ast.Not(), ast.Attribute(_load(loop), "goes_on", ast.Load()))
             body.insert(1, _at(node.body[0], ast.If(stop, [ast.Break()], [])))
@@ -217,7 +229,8 @@ class _Rewriter:
         plain = called_attribute(node.iter) not in LOOPS or self._is_constant(bounds)
         outer_following, outer_bound = self._following, set(self._bound)
         self._following, self._bound = [*again, *outer_following], self._bound | targets
-        node.body = self.block(node.body)
+        with self._typed.loop(node):
+            node.body = self.block(node.body)
         self._following, self._bound = outer_following, outer_bound
         first, settle = self._kept_shapes(node, names)
         node.body = [*copy.deepcopy(settle), *node.body]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pto_sim.engine.launches import At, Spmd, TaskId, launch_dummy
 from pto_sim.engine.run import require_run
+from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.kernel import InlineKernel
 from pto_sim.program.errors import KernelError, UnsupportedError
 from pto_sim.program.model import Site
@@ -16,6 +17,7 @@ class InCoreKernel(InlineKernel):
     """A device function. Called from orchestration it is one task of one block; inside a task, part of it."""
 
     owns_outputs = True
+    role = "task"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         run = require_run(f"'{self.name}'")
@@ -25,8 +27,10 @@ class InCoreKernel(InlineKernel):
             return super().__call__(*args, **kwargs)
 
 
-class ExternKernel:
+class ExternKernel(KernelCallee):
     """`@pl.jit.extern`: source of another language. It can be declared, not run."""
+
+    role = "extern"
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.name = self.__name__ = function.__name__
@@ -41,8 +45,10 @@ class ExternKernel:
         )
 
 
-class HostKernel:
+class HostKernel(KernelCallee):
     """`@pl.jit.host`: an entry that spreads over chips. Several chips are not simulated."""
+
+    role = "host"
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.name = self.__name__ = function.__name__

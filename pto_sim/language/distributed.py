@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pto_sim.frontend.annotations import Tensor
+from pto_sim.program.alternatives import Alternatives
 from pto_sim.program.errors import UnsupportedError
 
 
@@ -12,21 +13,21 @@ class DistributedTensor(Tensor):
     """Annotation of a window of another rank's memory; on one card it is a tensor."""
 
 
-class NotifyOp:
+class NotifyOp(metaclass=Alternatives):
     """How a notify changes a signal."""
 
     AtomicAdd = "atomic_add"
     Set = "set"
 
 
-class WaitCmp:
+class WaitCmp(metaclass=Alternatives):
     """How a wait compares a signal."""
 
     Ge = "ge"
     Eq = "eq"
 
 
-class ReduceOp:
+class ReduceOp(metaclass=Alternatives):
     """Reductions of a collective."""
 
     Sum = "sum"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pto_sim.program.alternatives import Alternatives
+
 __all__ = [
     "AtomicType", "FunctionType", "Level", "Mem", "MemorySpace", "PadValue", "PipeType", "Role", "ScopeMode",
     "TensorLayout", "TileLayout",
 ]  # fmt: skip
 
 
-class MemorySpace:
+class MemorySpace(metaclass=Alternatives):
     """On-chip memories, and GM as DDR."""
 
     DDR = "ddr"
@@ -25,7 +27,7 @@ class MemorySpace:
 Mem = MemorySpace
 
 
-class PadValue:
+class PadValue(metaclass=Alternatives):
     """What pl.fillpad writes outside the valid shape."""
 
     null = "null"
@@ -34,21 +36,21 @@ class PadValue:
     min = "min"
 
 
-class AtomicType:
+class AtomicType(metaclass=Alternatives):
     """How a store combines with what is there."""
 
     None_ = "none"
     Add = "add"
 
 
-class ScopeMode:
+class ScopeMode(metaclass=Alternatives):
     """Whether a scope's tasks are ordered by what they read and write, or by explicit dependencies only."""
 
     AUTO = "auto"
     MANUAL = "manual"
 
 
-class PipeType:
+class PipeType(metaclass=Alternatives):
     """Pipes of a core."""
 
     MTE1 = "mte1"
@@ -61,7 +63,7 @@ class PipeType:
     ALL = "all"
 
 
-class Level:
+class Level(metaclass=Alternatives):
     """Where a function or a `pl.at` runs."""
 
     AIV = "aiv"
@@ -76,7 +78,7 @@ class Level:
     GLOBAL = "global"
 
 
-class Role:
+class Role(metaclass=Alternatives):
     """What a function is within its level."""
 
     Orchestrator = "orchestrator"
@@ -84,7 +86,7 @@ class Role:
     Worker = "worker"
 
 
-class FunctionType:
+class FunctionType(metaclass=Alternatives):
     """What a `pl.function` becomes."""
 
     Opaque = "opaque"
@@ -98,7 +100,7 @@ class FunctionType:
     Inline = "inline"
 
 
-class TensorLayout:
+class TensorLayout(metaclass=Alternatives):
     """Layouts of a tensor in GM; only ND is modelled."""
 
     ND = "nd"
@@ -106,7 +108,7 @@ class TensorLayout:
     NZ = "nz"
 
 
-class TileLayout:
+class TileLayout(metaclass=Alternatives):
     """Layouts of a tile; values do not depend on them."""
 
     none_box = "none_box"

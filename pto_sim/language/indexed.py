@@ -17,6 +17,7 @@ from pto_sim.language.storage import gather_row, read
 from pto_sim.numerics.comparisons import MODES
 from pto_sim.numerics.patterns import GATHER_BLOCK_BYTES, PATTERNS
 from pto_sim.numerics.table_access import ELEM, OUT_OF_BOUNDS, ROW
+from pto_sim.program.alternatives import Alternatives
 from pto_sim.program.dtypes import DTYPES, DataType
 from pto_sim.program.errors import KernelError
 
@@ -28,7 +29,7 @@ __all__ = [
 _COALESCE = ("row", "elem")
 
 
-class MaskPattern:
+class MaskPattern(metaclass=Alternatives):
     """Which columns a masked gather or scatter takes; the digits read from the right."""
 
     P0101 = 1

@@ -6,7 +6,8 @@ import difflib
 import sys
 from collections.abc import Iterable
 
-from pto_sim.program.errors import KernelError, PtoError, UnsupportedError
+from pto_sim.program.alternatives import UnknownNameError
+from pto_sim.program.errors import PtoError, UnsupportedError
 from pto_sim.program.model import Site
 
 # Names of pypto.language that are known and not modelled (pypto: python/pypto/language/__init__.py).
@@ -16,10 +17,6 @@ func_attr tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv
 tpush_to_aic tpush_to_aiv view
 """
 NOT_MODELLED = frozenset(_NOT_MODELLED_TEXT.split())
-
-
-class UnknownNameError(KernelError, AttributeError):
-    """`pl.x` where there is no x."""
 
 
 class UnmodelledNameError(UnsupportedError, AttributeError):

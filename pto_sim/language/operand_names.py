@@ -123,6 +123,8 @@ _TILE = {
     "gather_row": "dst src dst_offset src_offset shapes transpose",
     "gatherb": "src offset",
 }
+OPERAND_NAMES = "__operand_names__"
+"""Attribute of an operator that holds its operands' names, in order: what a static check of its calls must know."""
 _SPACES: Mapping[str, Mapping[str, str]] = {"pl": _UNIFIED, "pl.tensor": _TENSOR, "pl.tile": _TILE}
 
 
@@ -159,4 +161,5 @@ def _by_name(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[.
                 kwargs = {spelled.get(name, name): value for name, value in kwargs.items()}
         return function(*args, **kwargs)
 
+    setattr(call, OPERAND_NAMES, names)
     return call

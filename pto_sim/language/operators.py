@@ -12,20 +12,14 @@ from typing import Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.run import Run, require_run
+from pto_sim.engine.run import require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.frontend.legality.keywords import nearest
+from pto_sim.language.operand_forms import SCRATCH_ALLOWED, check_precision, check_product_type, without_scratch
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
-
-_ROW_REDUCTIONS = frozenset(
-    ("row_sum", "row_max", "row_min", "row_prod", "row_argmax", "row_argmin", "col_argmax", "col_argmin")
-)
-_WITH_SCRATCH = _ROW_REDUCTIONS | {
-    "col_sum", "col_max", "col_min", "col_prod", "rsqrt", "prelu", "rem", "xor_", "row_expand_add",
-}  # fmt: skip
-"""Operators whose tile form takes a scratch tile last; it changes no value."""
 
 _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
 
@@ -34,16 +28,17 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
     name, count = row.name, len(row.operands)
 
     def operator(*operands: Any, high_precision: bool = False) -> Tile:
-        # High precision changes no bit on a2a3's reference (pto-isa: docs/isa/TEXP.md).
         run = require_run(f"pl.{name}")
-        if name in _WITH_SCRATCH:
-            operands = _without_scratch(run, name, operands, count)
+        if high_precision:
+            check_precision(run, name, operands[0] if operands else None)
+        if name in SCRATCH_ALLOWED:
+            operands = without_scratch(run, name, operands, count)
         if len(operands) != count and not (row.variadic and len(operands) > count):
             raise KernelError(
                 "PTO206",
-                f"pl.{name} takes {count} operands",
+                f"pl.{name} takes {count} operand{'s' if count > 1 else ''}",
                 site=run.site(),
-                values=f"got {len(operands)}",
+                values=f"got {len(operands)}: {', '.join(map(repr, operands))}",
                 hint=f"see `pto-sim ops {name}`",
             )
         return run.compute.apply(name, operands, {})
@@ -51,30 +46,6 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
     operator.__name__ = operator.__qualname__ = name
     operator.__doc__ = f"{name}({', '.join(row.operands)}): {row.note}."
     return operator
-
-
-def _without_scratch(run: Run, name: str, operands: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    """The operands without the scratch tile. Row reductions of tiles must have one, of tensors must not."""
-    first = operands[0] if operands else None
-    given = len(operands) == count + 1 and isinstance(operands[-1], (Tile, Tensor))
-    if name in _ROW_REDUCTIONS and isinstance(first, Tile):
-        if first.explicit and not given:
-            raise KernelError(
-                "PTO206",
-                f"pl.{name} of a tile needs a scratch tile",
-                site=run.site(),
-                values=f"operand {first!r}",
-                hint=f"tmp = pl.create_tile({list(first.shape)}, dtype=pl.{first.dtype.name}); pl.{name}(x, tmp)",
-            )
-        if given and not first.explicit:
-            raise KernelError(
-                "PTO206",
-                f"pl.{name} of a tensor takes no scratch tile",
-                site=run.site(),
-                values=f"operand {first!r}",
-                hint=f"write pl.{name}(x)",
-            )
-    return operands[:-1] if given else operands
 
 
 def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
@@ -96,8 +67,8 @@ def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
             "PTO206",
             "pl.cast has no such mode",
             site=run.site(),
-            values=f"mode {mode!r}",
-            hint=f"use one of {', '.join(_MODES)}",
+            values=f"mode {mode!r}; there are {', '.join(_MODES)}",
+            hint=nearest(str(mode), _MODES, 'mode="{}"') or "leave it out: round",
         )
     return run.compute.apply("cast", (x,), {"target": target_type.name, "mode": name})
 
@@ -124,6 +95,7 @@ def matmul(
 ) -> Tile:
     """a @ b in the accumulator's type (FP32, or INT32 for INT8); out_dtype does not change the value."""
     run = require_run("pl.matmul")
+    check_product_type(run, a, out_dtype)
     return run.compute.apply("matmul", (a, b), {"a_trans": bool(a_trans), "b_trans": bool(b_trans)})
 
 

@@ -80,7 +80,10 @@ def static_assert(condition: Any, message: str = "") -> None:
     """Raises KernelError (PTO206) if a constant condition is false."""
     if not condition:
         site = require_run("pl.static_assert").site()
-        raise KernelError("PTO206", f"static_assert failed: {message}", site=site, hint="see the asserted condition")
+        raise KernelError(
+            "PTO206", f"static_assert failed: {message}", site=site, values=f"the condition is {condition!r}",
+            hint="the constants that the condition names must make it true",
+        )  # fmt: skip
 
 
 def dump_tag(*tensors: Any) -> None:

@@ -147,6 +147,7 @@ def _region(what: str) -> SplitAiv:
             "PTO206",
             f"{what} belongs in a pl.split_aiv region",
             site=run.site(),
+            values=f"found outside every region of '{run.function_name}'",
             hint="for lane in pl.split_aiv(2, ...)",
         )
     assert isinstance(split_region, SplitAiv)

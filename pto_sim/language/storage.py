@@ -38,6 +38,14 @@ def _dtype(run: Run, what: str, dtype: Any) -> DataType:
         raise KernelError(
             "PTO206", f"{what} needs an element type", site=run.site(), values=f"got {dtype!r}", hint="dtype=pl.FP32"
         )
+    if dtype.numpy is None:
+        raise KernelError(
+            "PTO248",
+            f"a2a3 has no buffers of {dtype.name}",
+            site=run.site(),
+            values=f"{what}, dtype {dtype!r}",
+            hint="use pl.INT8, pl.FP16 or a wider type",
+        )
     return dtype
 
 
@@ -63,7 +71,9 @@ def create_tile(
 ) -> Tile:
     """An unwritten on-chip buffer. target_memory and layouts change no value; lowering places it by its uses."""
     run = require_run("pl.create_tile")
-    tile = run.memory.create_tile(_extents(run, "pl.create_tile", shape), _dtype(run, "pl.create_tile", dtype))
+    extents, element = _extents(run, "pl.create_tile", shape), _dtype(run, "pl.create_tile", dtype)
+    run.task_core("pl.create_tile").check_capacity(extents, element, target_memory)
+    tile = run.memory.create_tile(extents, element)
     tile.explicit = True
     return tile
 
@@ -238,6 +248,7 @@ def load(
     valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
     if clamp:
         valid = _clamped(run, t.shape, offsets, valid or sizes)
+    run.task_core("pl.load").check_capacity(sizes, t.dtype, target_memory)
     tile = run.transfers.load(t, tuple(offsets), sizes, sizes, valid)
     tile.explicit = True
     return tile
@@ -255,6 +266,8 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
     """
     run = require_run("pl.assemble")
     add = atomic not in (None, "none")
+    if add:
+        run.task_core("an atomic store")
     if run.core is None and isinstance(src, Tensor) and isinstance(dst, Tensor) and not add:
         run.memory.place(dst, src, tuple(offset))
         return dst

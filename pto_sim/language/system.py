@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pto_sim.engine.launches import TaskId, launch_dummy
-from pto_sim.engine.run import require_run
+from pto_sim.engine.run import Run, require_run
 from pto_sim.language.names import unknown_name
 from pto_sim.program.errors import KernelError
 
@@ -33,17 +33,33 @@ def syncall(*, core_type: str = "mix", mode: str = "hard", gm_workspace: Any = N
             "PTO206", "a soft pl.system.syncall needs gm_workspace= and used_cores=", site=run.site(),
             hint="give a zeroed INT32 workspace, or use mode='hard'",
         )  # fmt: skip
-    if mode == "hard" and core.blocks not in (_CLUSTERS, _AIV):
-        raise KernelError(
-            "PTO206", "a hard pl.system.syncall needs every core", site=run.site(),
-            values=f"the task has {core.blocks} blocks, the chip {_CLUSTERS} clusters ({_AIV} AIV)",
-            hint="launch one block for each core, or use mode='soft'",
-        )  # fmt: skip
+    if mode == "hard":
+        _check_occupancy(run, core.blocks, core_type)
     if len(core.lanes) != core.blocks:
         raise KernelError(
             "PTO208", "pl.system.syncall needs all blocks of the task to arrive together", site=run.site(),
             values=f"{len(core.lanes)} of {core.blocks} blocks are here",
             hint="call it outside every `if` and loop whose condition differs between blocks",
+        )  # fmt: skip
+
+
+def _check_occupancy(run: Run, blocks: int, core_type: str) -> None:
+    """A hard barrier ends only if every core of its type runs a block of it, all at the same time.
+
+    A vector-only task fills the AIV, any other one the clusters; the barrier of a mixed task waits for clusters
+    (pypto: src/ir/verifier/verify_hard_syncall_occupancy.cpp).
+    """
+    full = (_CLUSTERS, _AIV) if core_type in ("aiv", "aiv_only") else (_CLUSTERS,)
+    if blocks not in full:
+        raise KernelError(
+            "PTO244", "a hard pl.system.syncall needs every core", site=run.site(),
+            values=f"the task has {blocks} blocks, the chip {_CLUSTERS} clusters ({_AIV} AIV); core_type {core_type!r}",
+            hint="launch pl.system.available_cluster_count() blocks, or use mode='soft' with a workspace",
+        )  # fmt: skip
+    if run.task is not None and not run.task.record.sync_start:
+        raise KernelError(
+            "PTO244", "a hard pl.system.syncall needs all blocks to start together", site=run.site(),
+            values=f"{blocks} blocks without sync_start", hint="pl.spmd(n, sync_start=True)",
         )  # fmt: skip
 
 

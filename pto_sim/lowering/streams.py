@@ -14,6 +14,7 @@ from pto_sim.lowering.instructions import LoweredStream, StreamLowering
 from pto_sim.lowering.lanes import lanes_of
 from pto_sim.lowering.lowered import L0Use, Pipe
 from pto_sim.lowering.pipes import size_pipe
+from pto_sim.lowering.row_width import check_rows
 from pto_sim.lowering.schedule import schedule
 from pto_sim.lowering.storage import BufferKeys, lifetimes
 from pto_sim.lowering.unit_split import UnitSplit, split_units, task_kind
@@ -91,6 +92,7 @@ class StreamPool:
         order = schedule(recorded, split, max(1, slots))
         lives = lifetimes(recorded, split)
         capacity = Capacity(recorded, self.program, split, lives, BufferKeys(recorded, split, order), lanes, pipe)
+        check_rows(recorded, self.program, split, lives)
         capacity.check()
         keys = BufferKeys(recorded, split, order, capacity.shallow_memories())
         lowered = StreamLowering(recorded, self.program, split, order, lives, keys, pipe, lanes).run()

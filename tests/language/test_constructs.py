@@ -65,14 +65,26 @@ def carried(a: F, o: pl.Out[F], n: pl.Out[pl.Tensor[[8], pl.INT32]]):
             pl.cond(c < counts[1])
             grown = pl.yield_(c + 1)
         pl.write(n, [i], grown)
-        for lane in pl.split_aiv(2, mode=pl.SplitMode.UP_DOWN):
-            o[i * 4 + lane * 2 : i * 4 + lane * 2 + 2, :] = pl.neg(pl.aiv_shard(last))
+        o[i * 4 : i * 4 + 4, :] = pl.neg(last)
 
 
-def test_carried_values_arrays_and_split_vector_cores() -> None:
+def test_carried_values_and_arrays() -> None:
     done = run(carried, A, np.zeros_like(A), np.zeros(8, np.int32))
     np.testing.assert_array_equal(done.outputs["o"], -((A + A) + A))
     np.testing.assert_array_equal(done.outputs["n"], np.arange(1, 9))
+
+
+@pl.jit
+def halves(a: SMALL, b: pl.Tensor[[32, 16], pl.FP32], o: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        product = pl.matmul(a, b)
+        for lane in pl.split_aiv(2, mode=pl.SplitMode.UP_DOWN):
+            o[lane * 8 : lane * 8 + 8, :] = pl.neg(pl.aiv_shard(product))
+
+
+def test_each_vector_core_takes_half_of_a_product() -> None:
+    a, b = (RNG.integers(-4, 5, shape).astype(np.float32) for shape in ((16, 32), (32, 16)))
+    np.testing.assert_array_equal(run(halves, a, b, np.zeros((16, 16), np.float32)).outputs["o"], -(a @ b))
 
 
 @pl.jit

@@ -1,21 +1,21 @@
-"""The lint of a file as a list of problems."""
+"""The problems of a source text or file, as `pto-sim lint` finds them."""
+
+from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from pto_sim.frontend.legality import Problem, problems, style_problems
+import pto_sim.language
+from pto_sim.frontend.legality import Problem, module_problems
+from pto_sim.frontend.reach import resolve
 
 
 @pytest.fixture
-def cli_lint() -> Callable[[Path], list[Problem]]:
-    def lint(path: Path) -> list[Problem]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.decorator_list]
-        kernels = [n for n in functions if "pl.jit" in ast.unparse(n.decorator_list[0])]
-        assert kernels
-        return [p for n in kernels for p in (*problems(n, False), *style_problems(n, frozenset()))]
+def lint() -> Callable[[str], list[Problem]]:
+    def of(source: str) -> list[Problem]:
+        return list(module_problems(ast.parse(source), functools.partial(resolve, pto_sim.language)))
 
-    return lint
+    return of

@@ -5,9 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pto_sim.frontend.legality import loops, scopes, statements
+from pto_sim.frontend.legality import (
+    bindings,
+    calls,
+    contexts,
+    keywords,
+    loops,
+    regions,
+    scopes,
+    scratch,
+    statements,
+    subscripts,
+)
 from pto_sim.frontend.legality.problem import Problem
-from pto_sim.frontend.legality.scratch import late_scratch
+from pto_sim.frontend.legality.surroundings import Surroundings
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import Site
 
@@ -19,27 +30,41 @@ RULES = (
     loops.carried_values,
     loops.unrolled_bounds,
     loops.inline_optimizations,
+    loops.iterators,
+    contexts.unknown_managers,
+    contexts.spmd_bodies,
+    contexts.nested_contexts,
+    keywords.unknown_keywords,
+    bindings.undefined_names,
+    bindings.hidden_outputs,
+    subscripts.slice_forms,
+    subscripts.element_writes,
+    calls.call_arguments,
+    calls.language_calls,
+    calls.dead_arguments,
+    regions.split_regions,
 )
-"""Rules that need the syntax tree alone."""
+"""Rules that the compiler has; each takes the function and its surroundings."""
+
+STYLE = (scopes.rebound_handles, scopes.sliced_arguments, scratch.late_scratch)
+"""What older compilers rejected, and the style rule for scratch."""
 
 
-def problems(function: ast.FunctionDef, auto_scope: bool) -> Iterator[Problem]:
+def problems(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """Every violation in a function."""
     for rule in RULES:
-        yield from rule(function)
-    yield from scopes.placed_scopes(function, auto_scope)
+        yield from rule(function, around)
 
 
-def style_problems(function: ast.FunctionDef, inlines: frozenset[str]) -> Iterator[Problem]:
-    """What older compilers rejected, and the style rule for scratch. inlines: names of inline functions."""
-    yield from scopes.rebound_handles(function)
-    yield from scopes.sliced_arguments(function, inlines)
-    yield from late_scratch(function)
+def style_problems(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
+    """Every violation of STYLE in a function."""
+    for rule in STYLE:
+        yield from rule(function, around)
 
 
-def check_source(function: ast.FunctionDef, auto_scope: bool, file: str) -> None:
+def check_source(function: ast.FunctionDef, around: Surroundings, file: str) -> None:
     """Raises KernelError for the first violation, by line."""
-    found = min(problems(function, auto_scope), key=lambda p: p.line, default=None)
+    found = min(problems(function, around), key=lambda p: p.line, default=None)
     if found is not None:
         site = Site(file, found.line, function.name)
         raise KernelError(found.code, found.rule, site=site, values=found.values, hint=found.hint)

@@ -1,4 +1,4 @@
-"""Scopes: where they may stand, and names that cross their edge."""
+"""Names that cross the edge of a scope or of an inline function: two traps of older compilers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,19 @@ import ast
 from collections.abc import Iterator
 
 from pto_sim.frontend.legality.problem import Problem, problem
+from pto_sim.frontend.legality.surroundings import BUILTINS, Surroundings
 from pto_sim.frontend.names import bound_names, called_attribute, exposed_names, parameter_names
 
 
-def placed_scopes(function: ast.FunctionDef, auto_scope: bool) -> Iterator[Problem]:
-    """PTO207: a hand-placed pl.scope needs auto_scope=False."""
-    if not auto_scope:
-        return
-    for node in ast.walk(function):
-        if isinstance(node, ast.With) and called_attribute(node.items[0].context_expr) == "scope":
-            yield problem(
-                "PTO207", node, "pl.scope() needs a function with auto_scope=False", "@pl.jit(auto_scope=False)"
-            )
-
-
-def rebound_handles(function: ast.FunctionDef) -> Iterator[Problem]:
+def rebound_handles(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO231: a tensor name rebound to a call's result inside a scope and read after it.
 
     The compiler gives the new name a handle (`x__ssa_v1`) that is declared inside the scope's block.
     """
-    yield from _rebound(function.body, set(parameter_names(function)), [])
+    yield from _rebound(function.body, set(parameter_names(function)), [], around)
 
 
-def _rebound(body: list[ast.stmt], bound: set[str], after: list[ast.stmt]) -> Iterator[Problem]:
+def _rebound(body: list[ast.stmt], bound: set[str], after: list[ast.stmt], around: Surroundings) -> Iterator[Problem]:
     known = set(bound)
     for place, node in enumerate(body):
         later = [*body[place + 1 :], *after]
@@ -38,7 +28,11 @@ def _rebound(body: list[ast.stmt], bound: set[str], after: list[ast.stmt]) -> It
                 if not isinstance(statement, ast.Assign):
                     continue
                 target = statement.targets[0]
-                if isinstance(target, ast.Name) and target.id in known & read and _calls_kernel(statement.value):
+                if (
+                    isinstance(target, ast.Name)
+                    and target.id in known & read
+                    and _calls_inline(statement.value, around)
+                ):
                     yield problem(
                         "PTO231",
                         statement,
@@ -46,23 +40,29 @@ def _rebound(body: list[ast.stmt], bound: set[str], after: list[ast.stmt]) -> It
                         "call the function bare: it writes its output in place, and the outer name stays valid",
                     )
         for name in ("body", "orelse"):
-            yield from _rebound(getattr(node, name, []), known, later)
+            yield from _rebound(getattr(node, name, []), known, later, around)
         known |= bound_names([node])
 
 
-def _calls_kernel(value: ast.expr) -> bool:
-    """Whether the value is a call of a plain name: another kernel function, not an operator of the language."""
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name)
+def _calls_inline(value: ast.expr, around: Surroundings) -> bool:
+    """Whether the value is a call of an inline function, perhaps of another module.
+
+    A device function is no such case: its result has to be taken (PTO241).
+    """
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
+        return False
+    callee = around.callee(value)
+    return value.func.id not in BUILTINS if callee is None else callee.kind == "inline"
 
 
-def sliced_arguments(function: ast.FunctionDef, inlines: frozenset[str]) -> Iterator[Problem]:
+def sliced_arguments(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO232: a name bound to `t[a:b]` in orchestration and passed to an inline function loses its static shape."""
     sugar: dict[str, ast.Assign] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _sugar(node.value):
             sugar[node.targets[0].id] = node
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in inlines:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and _is_inline(node, around):
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                 if isinstance(argument, ast.Name) and argument.id in sugar:
                     yield problem(
@@ -71,6 +71,11 @@ def sliced_arguments(function: ast.FunctionDef, inlines: frozenset[str]) -> Iter
                         f"the slice '{argument.id}' loses its shape in the inline function '{node.func.id}'",
                         f"{argument.id} = pl.slice(t, shape, offset)",
                     )
+
+
+def _is_inline(call: ast.Call, around: Surroundings) -> bool:
+    callee = around.callee(call)
+    return callee is not None and callee.kind == "inline"
 
 
 def _sugar(value: ast.expr) -> bool:

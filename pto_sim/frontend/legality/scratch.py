@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from pto_sim.frontend.legality.problem import Problem, problem
+from pto_sim.frontend.legality.surroundings import Surroundings
 from pto_sim.frontend.names import called_attribute, loaded_names
 
 
-def late_scratch(function: ast.FunctionDef) -> Iterator[Problem]:
+def late_scratch(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO234: a create_tensor whose first use is further down, or only inside one scope below it.
 
     A buffer that is written inside a scope and read after it belongs before that scope, where it may stand.

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from pto_sim.frontend.legality.problem import Problem, problem
+from pto_sim.frontend.legality.surroundings import Surroundings
 from pto_sim.frontend.names import called_attribute
 
 _STATEMENTS = (
@@ -13,14 +14,14 @@ _STATEMENTS = (
     ast.Break, ast.Continue, ast.Expr,
 )  # fmt: skip
 _EXPRESSIONS = {
-    ast.Lambda: "a lambda", ast.IfExp: "a conditional expression", ast.Dict: "a dict", ast.Set: "a set",
-    ast.DictComp: "a dict comprehension", ast.SetComp: "a set comprehension", ast.GeneratorExp: "a generator",
-    ast.JoinedStr: "an f-string", ast.NamedExpr: "an assignment expression", ast.Await: "await", ast.Yield: "yield",
+    ast.Lambda: "lambda", ast.IfExp: "conditional expression", ast.Dict: "dict", ast.Set: "set",
+    ast.DictComp: "dict comprehension", ast.SetComp: "set comprehension", ast.GeneratorExp: "generator",
+    ast.ListComp: "list comprehension", ast.JoinedStr: "f-string", ast.NamedExpr: "assignment expression",
+    ast.Await: "await", ast.Yield: "yield", ast.YieldFrom: "yield from", ast.Starred: "star argument",
 }  # fmt: skip
-LOOPS = ("range", "pipeline", "parallel", "unroll", "while_", "spmd", "split_aiv")
 
 
-def unknown_statements(function: ast.FunctionDef) -> Iterator[Problem]:
+def unknown_statements(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO220: a statement other than assignment, for, while, if, with, return, pass, break, continue and calls."""
     for node in _statements(function.body):
         if isinstance(node, ast.AugAssign):
@@ -30,21 +31,48 @@ def unknown_statements(function: ast.FunctionDef) -> Iterator[Problem]:
             yield problem("PTO220", node, f"a kernel has no {name} statement", "move it out of the kernel")
 
 
-def unknown_expressions(function: ast.FunctionDef) -> Iterator[Problem]:
-    """PTO221: an expression that the parser does not know."""
+def unknown_expressions(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
+    """PTO221: an expression that the parser does not know. f-strings belong in pl.static_print, lists in deps=."""
+    allowed = _allowed(function, around)
     for statement in function.body:
         for node in ast.walk(statement):
+            if id(node) in allowed:
+                continue
             for kind, text in _EXPRESSIONS.items():
                 if isinstance(node, kind):
-                    yield problem("PTO221", node, f"a kernel has no {text[2:] if text[:2] == 'a ' else text}", _HINT)
-            if isinstance(node, ast.Compare) and len(node.ops) > 1:
-                yield problem("PTO221", node, "there is no chained comparison", "write a < b and b < c")
+                    yield problem("PTO221", node, f"a kernel has no {text}", _HINT)
+            if isinstance(node, ast.Compare):
+                yield from _comparison(node)
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+                yield problem("PTO221", node, "there is no operator @", "pl.matmul(a, b)")
+
+
+def _comparison(node: ast.Compare) -> Iterator[Problem]:
+    if len(node.ops) > 1:
+        yield problem("PTO221", node, "there is no chained comparison", "write a < b and b < c")
+    elif isinstance(node.ops[0], (ast.Is, ast.IsNot, ast.In, ast.NotIn)):
+        yield problem("PTO221", node, "comparisons are ==, !=, <, <=, > and >=", "compare scalars by value")
+
+
+def _allowed(function: ast.FunctionDef, around: Surroundings) -> set[int]:
+    """Nodes inside the statements and keywords that take more than kernel expressions."""
+    heads: list[ast.AST] = []
+    for node in ast.walk(function):
+        if around.operator(node) in ("static_print", "static_assert"):
+            heads.append(node)
+        if isinstance(node, ast.keyword) and node.arg in ("deps", "attrs"):
+            heads.append(node.value)
+        if around.operator(node) == "func_attr":
+            heads.append(node)
+        if isinstance(node, ast.AnnAssign):
+            heads.append(node.annotation)
+    return {id(inner) for head in heads for inner in ast.walk(head)}
 
 
 _HINT = "use an if statement, plain scalars, or compute it outside the kernel"
 
 
-def several_managers(function: ast.FunctionDef) -> Iterator[Problem]:
+def several_managers(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO222: one `with` statement opens one context. PTO223: its `as` target is a plain name."""
     for node in ast.walk(function):
         if isinstance(node, ast.With):
@@ -55,7 +83,7 @@ def several_managers(function: ast.FunctionDef) -> Iterator[Problem]:
                     yield problem("PTO223", node, "the target of `as` is a plain name", "bind it, then store it")
 
 
-def stray_jumps(function: ast.FunctionDef) -> Iterator[Problem]:
+def stray_jumps(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO224: break and continue belong to pl.range, pl.pipeline, pl.while_ or while."""
     yield from _jumps(function.body, None)
 
