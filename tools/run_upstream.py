@@ -59,9 +59,7 @@ def run_name(script: Path, checkout: Path) -> str:
 
 
 def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str], out: Path | None) -> Outcome:
-    """Run one script and read its outcome from its exit status and output; one for several cards is not started."""
-    if re.search(r"^@pl\.jit\.host", script.read_text(encoding="utf-8"), re.MULTILINE):
-        return Outcome(str(script.relative_to(checkout)), "several cards", 0.0, "its entry is a pl.jit.host")
+    """Run one script and read its outcome from its exit status and output."""
     files = [] if out is None else ["--out", str(out.resolve() / run_name(script, checkout))]
     command = [shutil.which("pto-sim") or "pto-sim", "run", *files, str(script), "-p", "a2a3", *extra]
     begin = time.perf_counter()
@@ -72,13 +70,21 @@ def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str],
         return Outcome(name, "timeout", wall_s, f"stopped after {timeout_s:g} s", peak_gib)
     if code == 0:
         return Outcome(name, "pass", wall_s, "", peak_gib)
-    status = "not modelled" if "PTO001" in text else "finding" if re.search(r"PTO(203|40\d)", text) else "fail"
-    return Outcome(name, status, wall_s, _reason(text, str(checkout) + os.sep), peak_gib)
+    return Outcome(name, _failure(text), wall_s, _reason(text, str(checkout) + os.sep), peak_gib)
+
+
+def _failure(text: str) -> str:
+    if re.search(r"PTO001.*(pl\.jit\.host|pld\.|distributed)", text):
+        return "several cards"
+    if "PTO001" in text:
+        return "not modelled"
+    return "finding" if re.search(r"PTO(203|40\d)", text) else "fail"
 
 
 def _run_measured(command: list[str], checkout: Path, timeout_s: float) -> tuple[int | None, str, float]:
     """Exit status (None: stopped), output and peak resident GiB of a process that has `checkout` on its path."""
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    paths = [str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=output, stderr=subprocess.STDOUT)
         stop = threading.Timer(timeout_s, process.kill)

@@ -98,7 +98,8 @@ class _Moved:
         """The same view, of the window."""
         offset = int(self._offsets(np.array([argument.offset]))[0])
         strides = self._strides(argument.strides)
-        return replace(argument, tensor=self.window.storage.tensor, offset=offset, strides=strides)
+        alias = argument.alias or self.window.alias
+        return replace(argument, tensor=self.window.storage.tensor, offset=offset, strides=strides, alias=alias)
 
 
 def _book_copy(run: Run, index: int, window: Tensor) -> None:

@@ -97,3 +97,26 @@ def test_a_transposed_view_takes_no_memory_of_its_own():
     np.testing.assert_array_equal(run.outputs["y"], a @ a.T)  # small integers: exact in FP32
     peaks = next(facts.onchip_peak_bytes for facts in lower(run.program).facts if facts.name == "gram")
     assert "vec" not in peaks and peaks["mat"] == 16 * 32 * 4
+
+
+@pl.jit
+def staged(x: pl.Tensor[[16, 16], pl.FP32], y: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+    for start in pl.parallel(0, 16, TILE):
+        waiting = pl.create_tensor([TILE, 16], dtype=pl.FP32)
+        used = pl.create_tensor([TILE, 16], dtype=pl.FP32)
+        with pl.at(level=pl.Level.CORE_GROUP, name_hint="first"):
+            used[0:TILE, 0:16] = pl.mul(x[start : start + TILE, 0:16], 3.0)
+        with pl.at(level=pl.Level.CORE_GROUP, name_hint="second"):
+            waiting[0:TILE, 0:16] = pl.neg(used[0:TILE, 0:16])
+        y = pl.assemble(y, waiting, [start, 0])
+    return y
+
+
+def test_a_buffer_that_only_waits_to_be_placed_is_a_window_from_the_start():
+    x = np.arange(256, dtype=np.float32).reshape(16, 16)
+    run = run_kernel(staged, [x, np.zeros_like(x)], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["y"], -3 * x)
+    names = [run.program.tensors[event.value].name for event in run.program.events if event.kind == "alloc"]
+    assert names == ["used", "used"]
+    written = [run.program.tensors[arg.tensor].name for task in run.program.tasks for arg in task.args if arg.writes]
+    assert written == ["used", "y", "used", "y"]
