@@ -92,7 +92,6 @@ class Access:
 class TensorInfo:
     """A GM buffer. origin: "entry" an argument, "alloc" a create_tensor, "window" one that became part of another.
 
-    A create_tensor that became a window of another buffer is never allocated (`origin` 'window').
 
     direction: 'in', 'out' or 'inout' as declared for an entry argument, '' for an allocation.
     nbytes: unrounded size. depth: scope depth of the frame that owns an allocation (0: root).
