@@ -96,10 +96,9 @@ def _write(results: list[SessionResult], reports: list[RunReport], options: RunO
 
 
 def _artifacts(result: SessionResult, report: RunReport, options: RunOptions) -> run_directory.Artifacts:
-    capacities = (result.run.options or options).ring_heap_bytes
-    return run_directory.Artifacts(
-        report, result.run.program, result.run.timeline, result.run.scope_reading(), capacities
-    )
+    run, options = result.run, result.run.options or options
+    sizes = options.ring_heap_bytes, options.ring_task_window, options.ring_dep_pool
+    return run_directory.Artifacts(report, run.program, run.timeline, run.scope_reading(), *sizes)
 
 
 def _status(script: Path, argv: list[str], session: Session, reports: list[RunReport], end: ScriptEnd) -> int:

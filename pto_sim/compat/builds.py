@@ -190,7 +190,13 @@ class Builds:
             compiled = self._by_kernel.get(kernel) or self.compile_kernel(kernel, (), asked)
             path = compiled.output_dir / SCOPE_STATS
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = scope_stats_lines(reading, options.ring_heap_bytes, fatal=run.fault is not None)
+            lines = scope_stats_lines(
+                reading,
+                options.ring_heap_bytes,
+                fatal=run.fault is not None,
+                task_windows=options.ring_task_window,
+                dep_pools=options.ring_dep_pool,
+            )
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(f"scope_stats written to {path}")
         for name, file in _NOT_WRITTEN.items():

@@ -24,13 +24,15 @@ def create(kernel: str) -> Path:
 
 def finish(directory: Path, result: SessionResult, options: RunOptions) -> None:
     """Fill the directory with everything that the run gave and mark it whole."""
-    run = result.run
+    run, options = result.run, result.run.options or options
     artifacts = run_directory.Artifacts(
         report=report_of(result, options),
         program=run.program,
         timeline=run.timeline,
         scope_samples=run.scope_reading(),
-        capacities_bytes=(run.options or options).ring_heap_bytes,
+        capacities_bytes=options.ring_heap_bytes,
+        task_windows=options.ring_task_window,
+        dep_pools=options.ring_dep_pool,
     )
     run_directory.fill(directory, artifacts)
     run_directory.finish(directory)

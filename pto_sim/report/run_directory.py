@@ -32,7 +32,8 @@ REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "repo
 class Artifacts:
     """Everything of one kernel run that goes into its directory; None is left out.
 
-    scope_samples: the reading whose samples become scope_stats.jsonl. capacities_bytes: of the four rings.
+    scope_samples: the reading whose samples become scope_stats.jsonl. capacities_bytes, task_windows, dep_pools: of the
+    four rings.
     """
 
     report: RunReport
@@ -40,6 +41,8 @@ class Artifacts:
     timeline: Timeline | None
     scope_samples: HeapReading | None
     capacities_bytes: tuple[int, ...]
+    task_windows: tuple[int, ...] = scope_stats.TASK_WINDOWS
+    dep_pools: tuple[int, ...] = scope_stats.DEP_POOLS
 
 
 def begin(directory: Path) -> None:
@@ -73,7 +76,13 @@ def fill(directory: Path, artifacts: Artifacts) -> None:
         store.save(artifacts.program, directory / PROGRAM)
     if artifacts.scope_samples is not None:
         fatal = artifacts.report.runtime_error is not None
-        lines = scope_stats.scope_stats_lines(artifacts.scope_samples, artifacts.capacities_bytes, fatal=fatal)
+        lines = scope_stats.scope_stats_lines(
+            artifacts.scope_samples,
+            artifacts.capacities_bytes,
+            fatal=fatal,
+            task_windows=artifacts.task_windows,
+            dep_pools=artifacts.dep_pools,
+        )
         write_text(directory / scope_stats.FILE_NAME, "\n".join(lines) + "\n")
     if artifacts.timeline is not None:
         write_text(directory / TRACE, trace_json(artifacts.timeline))

@@ -13,10 +13,10 @@ from ascend_model.timeline import HeapReading
 FILE_NAME = "dfx_outputs/scope_stats/scope_stats.jsonl"
 VERSION = 6
 RINGS = 4
-# Ring sizes that no option changes. Source: simpler: src/a2a3/runtime/tensormap_and_ringbuffer/runtime/
-# pto_runtime2_types.h
-TASK_WINDOW = 16384
-DEP_POOL = 16384
+# Sizes of the runtime where nothing else is asked for. Source: simpler: src/a2a3/runtime/tensormap_and_ringbuffer/
+# runtime/pto_runtime2_types.h
+TASK_WINDOWS = (16384,) * RINGS
+DEP_POOLS = (16384,) * RINGS
 TENSORMAP = 65536
 RECORD_KEYS = (
     "site",
@@ -33,9 +33,17 @@ RECORD_KEYS = (
 )
 
 
-def scope_stats_lines(reading: HeapReading, capacities_bytes: tuple[int, ...], *, fatal: bool = False) -> list[str]:
+def scope_stats_lines(
+    reading: HeapReading,
+    capacities_bytes: tuple[int, ...],
+    *,
+    fatal: bool = False,
+    task_windows: tuple[int, ...] = TASK_WINDOWS,
+    dep_pools: tuple[int, ...] = DEP_POOLS,
+) -> list[str]:
     """The lines of the file, without line ends. `fatal`: the run stopped with a runtime error.
 
+    capacities_bytes, task_windows, dep_pools: heap, slots and dependency edges of each ring.
     Raises ValueError if a sample lacks a key of the format.
     """
     meta = {
@@ -43,9 +51,9 @@ def scope_stats_lines(reading: HeapReading, capacities_bytes: tuple[int, ...], *
         "fatal": fatal,
         "dropped": 0,
         "total": len(reading.samples),
-        "task_window_max": [TASK_WINDOW] * RINGS,
+        "task_window_max": list(task_windows),
         "heap_max": list(capacities_bytes),
-        "dep_pool_max": [DEP_POOL] * RINGS,
+        "dep_pool_max": list(dep_pools),
         "tensormap_max": TENSORMAP,
     }
     return [_line(meta), *(_line(_record(sample)) for sample in reading.samples)]

@@ -102,10 +102,10 @@ def test_the_command_line_has_the_last_word_on_the_heap(scratch_user):
 
 def test_scope_stats_are_left_in_the_programs_directory(scratch_user, tmp_path, monkeypatch):
     monkeypatch.setenv("PYPTO_PROG_BUILD_DIR", str(tmp_path))
-    scratch_user(X, np.zeros_like(X), config=RunConfig(enable_scope_stats=True, ring_heap=8192))
+    scratch_user(X, np.zeros_like(X), config=RunConfig(enable_scope_stats=True, ring_heap=8192, ring_task_window=64))
     (path,) = tmp_path.glob("kernel_*/dfx_outputs/scope_stats/scope_stats.jsonl")
     meta = json.loads(path.read_text().splitlines()[0])
-    assert meta["heap_max"] == [8192] * 4
+    assert (meta["heap_max"], meta["task_window_max"], meta["dep_pool_max"]) == ([8192] * 4, [64] * 4, [16384] * 4)
 
 
 def test_other_diagnostics_are_said_once(scratch_user, capsys):
