@@ -60,7 +60,7 @@ def check_complete(directory: Path, specs: Sequence[Spec]) -> None:
             folders.append("out")
         missing += [str(directory / f / f"{spec.name}.npy") for f in folders if _file(directory / f, spec.name) is None]
     if missing:
-        raise ValueError(f"golden_data lacks {', '.join(missing)}")
+        raise ValueError(f"golden_data is missing files: {', '.join(missing)}")
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -73,7 +73,7 @@ def _load(folder: Path, specs: Sequence[Spec]) -> dict[str, np.ndarray]:
     for spec in specs:
         path = _file(folder, spec.name)
         if path is None:
-            raise ValueError(f"golden_data lacks {folder / spec.name}.npy")
+            raise ValueError(f"golden_data is missing files: {folder / spec.name}.npy")
         if isinstance(spec, ScalarSpec):
             result[spec.name] = load_array(path, numpy_dtype(spec.dtype, spec.name), ())
         else:

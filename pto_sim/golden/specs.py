@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pto_sim.golden.tensors import BF16, as_numpy, is_torch, numpy_dtype
+from pto_sim.golden.tensors import BF16, as_numpy, as_torch, is_torch, numpy_dtype
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.host_arrays import is_array
 
@@ -69,7 +69,12 @@ class TensorSpec:
         """Whether the tensor stays on a card between launches: never, as that is refused."""
         return False
 
-    def create_tensor(self, seed: int = 0) -> np.ndarray:
+    def create_tensor(self, seed: int = 0) -> Any:
+        """The initial tensor: of torch if `dtype` is, else a NumPy array. Raises as initial_array."""
+        array = self.initial_array(seed)
+        return as_torch(array) if is_torch(self.dtype) else array
+
+    def initial_array(self, seed: int = 0) -> np.ndarray:
         """The initial array, C-contiguous.
 
         Raises ValueError if init_value has another shape, TypeError if it is none of the accepted kinds.

@@ -24,7 +24,8 @@ def validate_golden(
     """Compare every output, print a line for each, and raise AssertionError naming all that differ.
 
     An output without an entry in compare_fn passes if |actual - expected| <= atol + rtol * |expected| everywhere;
-    NaN equals nothing. rtol and atol are also what comparers without their own tolerance use.
+    NaN equals nothing. rtol and atol are also what comparers without their own tolerance use. The lines are upstream's
+    (pypto-lib: golden/validation.py).
     """
     failures: dict[str, str] = {}
     for name, actual in outputs.items():
@@ -43,12 +44,12 @@ def validate_golden(
                 atol=atol,
             )
         verdict = "PASS" if passed else "FAIL"
-        described = f"'{name}' {verdict}  shape={tuple(actual.shape)} dtype={actual.dtype}{label}"
-        print(f"[RUN]   {described}", flush=True)
+        described = f"shape={tuple(actual.shape)} dtype={actual.dtype}"
+        print(f"[RUN]   '{name}' {verdict}  {described}{label}", flush=True)
         if not passed:
-            failures[name] = f"  {described}\n{detail}"
+            failures[name] = f"  '{name}' FAIL{label}  {described}\n{detail}"
     if failures:
-        raise AssertionError("\n".join([f"outputs differ from the golden: {list(failures)}", *failures.values()]))
+        raise AssertionError("\n".join([f"Output(s) does not match golden: {list(failures)}", *failures.values()]))
 
 
 def _all_close(actual: np.ndarray, expected: np.ndarray, rtol: float, atol: float) -> tuple[bool, str]:
@@ -60,7 +61,10 @@ def _all_close(actual: np.ndarray, expected: np.ndarray, rtol: float, atol: floa
     if close.all():
         return True, ""
     places = np.flatnonzero(~close)
-    lines = [f"    {len(places)} of {have.size} elements differ  rtol={rtol} atol={atol}"]
+    lines = [
+        f"    Mismatched elements: {len(places)}/{have.size}  rtol={rtol} atol={atol}",
+        f"    first {min(len(places), _SHOWN)} mismatches:",
+    ]
     lines += [f"    [{i}] actual={have.flat[i]:.8g}, expected={want.flat[i]:.8g}" for i in places[:_SHOWN]]
     return False, "\n".join(lines)
 

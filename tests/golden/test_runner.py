@@ -9,7 +9,7 @@ import pytest
 from pto_sim import golden
 from pto_sim.backend import BackendRun, open_session
 from pto_sim.golden import runner
-from pto_sim.program.errors import InputError, RuntimeFault, UnsupportedError
+from pto_sim.program.errors import InputError, KernelError, RuntimeFault, UnsupportedError
 from pto_sim.program.options import RunOptions
 
 
@@ -149,7 +149,8 @@ def test_session_gets_options_and_results(use):
         golden.run_jit("kernel", specs(), twice)
         golden.run_jit("kernel", specs())
     assert [(r.passed, r.compared) for r in session.results] == [(True, True), (False, True), (True, False)]
-    assert "differ" in session.results[1].error and backend.options.numerics == "cpu-sim"
+    assert session.results[1].error.startswith("Output(s) does not match golden: ['y']\n  'y' FAIL  shape=(4,)")
+    assert backend.options.numerics == "cpu-sim"
 
 
 def test_runtime_error_is_a_result(use):
@@ -224,10 +225,12 @@ def test_compile_only(use, capsys):
     assert "[RUN] compile ..." in capsys.readouterr().out
 
 
-def test_build_directories(use):
+def test_build_directories(use, tmp_path):
     use(FakeBackend())
     with pytest.raises(UnsupportedError, match="runtime_dir"):
-        golden.run_jit("kernel", specs(), twice, runtime_dir="build")
+        golden.run_jit("kernel", specs(), twice, runtime_dir=str(tmp_path))
+    missing = golden.run_jit("kernel", specs(), twice, runtime_dir="build")
+    assert missing.error == "runtime_dir does not exist: build"
     assert not golden.run_jit("kernel", specs(), twice, runtime_dir="build", compile_only=True).passed
 
 
@@ -278,3 +281,30 @@ def test_torch_script(use):
     for _ in range(2):
         assert golden.run_jit("kernel", described, twice_torch, compare_fn={"y": golden.ratio_allclose()}).passed
     assert backend.ran[0][0].tolist() == backend.ran[1][0].tolist()
+
+
+def test_rules_of_the_language_come_before_the_inputs():
+    import pto_sim.language as pl
+
+    @pl.jit
+    def broken(x: pl.Tensor[[4], pl.FP32], y: pl.Out[pl.Tensor[[4], pl.FP32]]):
+        try:
+            y[:] = x[:]
+        finally:
+            pass
+
+    x = golden.TensorSpec("x", [4], np.float32, lambda: pytest.fail("the inputs were made"))
+    with pytest.raises(KernelError, match="PTO2"):
+        golden.run_jit(broken, [x, golden.TensorSpec("y", [4], np.float32, is_output=True)])
+
+
+def test_a_signed_spec_may_stand_for_an_unsigned_output():
+    import pto_sim.language as pl
+
+    @pl.jit
+    def copy(x: pl.Tensor[[8, 64], pl.UINT32], y: pl.Out[pl.Tensor[[8, 64], pl.UINT32]]):
+        with pl.at(level=pl.Level.CORE_GROUP):
+            y[:, :] = x[:, :]
+
+    specs = [golden.TensorSpec("x", [8, 64], np.int32, -1), golden.TensorSpec("y", [8, 64], np.int32, is_output=True)]
+    assert golden.run_jit(copy, specs, lambda values: values["y"].fill(-1)).passed

@@ -104,3 +104,14 @@ def test_scalars_are_kept_as_their_type(dtype, value, number):
 def test_scalars_that_do_not_fit(dtype, value):
     with pytest.raises(ValueError, match="ScalarSpec 's'"):
         ScalarSpec("s", dtype, value)
+
+
+def test_a_spec_in_torch_makes_a_torch_tensor():
+    torch = pytest.importorskip("torch")
+    made = TensorSpec("x", [2, 3], torch.bfloat16, 1.5).create_tensor()
+    assert made.dtype is torch.bfloat16 and made.tolist() == [[1.5] * 3] * 2
+
+
+def test_init_values_of_other_libraries_are_taken():
+    values = memoryview(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert TensorSpec("x", [2, 3], np.float32, values).create_tensor().tolist() == [[0, 1, 2], [3, 4, 5]]
