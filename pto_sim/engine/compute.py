@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 _INT_SCALAR = ValueType((), "INDEX", "scalar")
 _FLOAT_SCALAR = ValueType((), "FP32", "scalar")
-_CUBE = frozenset({"matmul", "matmul_acc"})
+_CUBE = frozenset({"matmul", "matmul_acc", "matmul_bias"})
+# The compiler cuts a product whose right operand comes from L1 and whose left one from L1 or the vector core (pypto:
+# docs/en/dev/passes/15-auto_tile_matmul_l0.md); what the author placed in L0 himself stays whole.
+_CUT_RIGHT = frozenset({"", "mat"})
+_UNCUT_LEFT = frozenset({"left", "right", "acc"})
 
 
 class _Plan(NamedTuple):
@@ -59,6 +63,8 @@ class Compute:
         tiles = [run.memory.materialize(x) if type(x) is Tensor else x for x in operands]
         types = tuple(x.type if type(x) is Tile else self._scalar_type(name, x) for x in tiles)
         site = run.here()
+        if name in _CUBE and (tiles[-1].space not in _CUT_RIGHT or tiles[-2].space in _UNCUT_LEFT):
+            attrs = {**attrs, "manual": True}
         key = (name, types, tuple(attrs.items()), site)
         plan = self._plans.get(key)
         if plan is None:
@@ -88,12 +94,21 @@ class Compute:
             )
         else:
             tile = core.make_tile(data, plan.out, plan.dtype, accumulator=name in _CUBE, valid=valid)
+        tile.space = self._space(name, inputs, plan.keywords)
         core.record(plan.signature, tile.number, numbers)
         for source in inputs:
             if source.explicit:
                 tile.explicit = True
                 break
         return tile
+
+    @staticmethod
+    def _space(name: str, inputs: list[Tile], attrs: Mapping[str, Any]) -> str:
+        if name in _CUBE:
+            return "acc"
+        # A rint downcast of an FP32 accumulator goes through the fixpipe to L1, where matmuls read it.
+        folded = name == "cast" and inputs[0].space == "acc" and attrs["mode"] == "rint"
+        return "mat" if folded and inputs[0].dtype.name == "FP32" else "vec"
 
     def _call(self, plan: _Plan, arrays: Sequence[Any]) -> np.ndarray:
         try:
@@ -145,7 +160,9 @@ class Compute:
         keywords = dict(attrs)
         if name in _CUBE:
             extent = checked[-2].shape[0 if attrs.get("a_trans") else 1]
-            recorded["k_split"] = keywords["k_split"] = k_split(shape[0], shape[1], extent, checked[-1].dtype)
+            manual = keywords.pop("manual", False)
+            chain = k_split(shape[0], shape[1], extent, checked[-1].dtype, name, manual)
+            recorded["k_split"] = keywords["k_split"] = chain
             keywords["threads"] = self.run.options.threads
         core = self.run.task_core(f"pl.{name}")
         if name not in _CUBE:

@@ -22,10 +22,24 @@ class Tile:
     recorded stream. root: the tile that a view was taken from (itself if it is not a view).
     accumulator: a matmul made it, so it may be narrowed when it is stored to GM.
     valid: extents of the valid box, or None if every element is valid.
+    space: where the compiler has it before it cuts products: '' for a load, which goes where it is used, else vec, mat,
+    left, right or acc.
     explicit: the author made it as a tile (pl.load, pl.tile.*), not by indexing a tensor; some operators differ.
     """
 
-    __slots__ = ("accumulator", "core", "data", "dtype", "explicit", "lanes", "number", "root", "type", "valid")
+    __slots__ = (
+        "accumulator",
+        "core",
+        "data",
+        "dtype",
+        "explicit",
+        "lanes",
+        "number",
+        "root",
+        "space",
+        "type",
+        "valid",
+    )
 
     def __init__(
         self,
@@ -45,6 +59,7 @@ class Tile:
         self.accumulator = accumulator
         self.valid = valid
         self.explicit = False
+        self.space = ""
 
     @property
     def shape(self) -> tuple[int, ...]:

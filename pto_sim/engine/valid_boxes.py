@@ -28,7 +28,7 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
     """The box of each tile operand. Raises KernelError (PTO202), UnsupportedError for an operator without a rule."""
     full = [tile.valid or tile.shape for tile in tiles]
     rule = row.shape_rule
-    if rule in ("matmul", "matmul_acc"):
+    if rule in ("matmul", "matmul_acc", "matmul_bias"):
         return _product(run, row.name, tiles, full, attrs)
     if rule in ("row_vector", "col_vector"):
         rows, columns = full[0]
@@ -102,7 +102,9 @@ def _product(run: Run, name: str, tiles: Sequence[Tile], full: list[Box], attrs:
     if held < depth:
         raise _differ(run, name, full)
     boxes = [left, (columns, depth) if attrs.get("b_trans") else (depth, columns)]
-    if len(full) == 3:
+    if name == "matmul_bias":
+        boxes.insert(0, (1, columns))
+    elif len(full) == 3:
         if full[0][0] < rows or full[0][1] < columns:
             raise _differ(run, name, full)
         boxes.insert(0, (rows, columns))

@@ -32,18 +32,9 @@ def matmul_acc(acc: Tile, a: Any, b: Any, a_trans: bool = False, b_trans: bool =
 
 
 def matmul_bias(a: Any, b: Any, bias: Any) -> Tile:
-    """a @ b, then one addition of a row [1, N] in the accumulator's type."""
+    """a @ b + bias, a row [1, N] in the accumulator's type; the first K block brings it in."""
     run = require_run("pl.matmul_bias")
-    product = run.compute.apply("matmul", (a, b), {"a_trans": False, "b_trans": False})
-    if not isinstance(bias, Tile) or bias.shape != (1, product.shape[1]):
-        raise KernelError(
-            "PTO202",
-            "pl.matmul_bias needs a bias of one row",
-            site=run.site(),
-            values=f"product {product!r}, bias {bias!r}",
-            hint=f"give it the shape [1, {product.shape[1]}]",
-        )
-    return run.compute.apply("bias_add", (product, bias), {})
+    return run.compute.apply("matmul_bias", (bias, a, b), {"a_trans": False, "b_trans": False})
 
 
 def _one_row(what: str, a: Any) -> None:

@@ -108,7 +108,8 @@ def transpose(x: Any, axis1: int = 0, axis2: int = 1, tmp_tile: Any = None) -> A
 
 
 _SPECIAL = (
-    "cast", "matmul", "matmul_acc", "gather", "transpose", "full", "arange", "cmp", "sels", "sel", "sort32", "mrgsort",
+    "cast", "matmul", "matmul_acc", "matmul_bias", "gather", "transpose", "full", "arange", "cmp", "sels", "sel",
+    "sort32", "mrgsort",
     "mrgsort_lists", "gather_mask", "gather_flat", "gatherb", "scatter_flat", "scatter_mask", "random", "tri",
     "gather_axis", "gather_compare", "gather_count", "scatter", "scatter_rows", "scatter_columns", "mgather",
     "mscatter", "part_add", "part_mul", "part_max", "part_min",

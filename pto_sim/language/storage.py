@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import read_element, write_element
 from pto_sim.engine.windows import Window
+from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
+
+_L0_BYTES = MappingProxyType({"left": L0A_BYTES, "right": L0B_BYTES})
 
 
 def _extents(run: Run, what: str, shape: Any) -> tuple[int, ...]:
@@ -75,6 +80,7 @@ def create_tile(
     run.task_core("pl.create_tile").check_capacity(extents, element, target_memory)
     tile = run.memory.create_tile(extents, element)
     tile.explicit = True
+    tile.space = target_memory if target_memory != "vec" else ""
     return tile
 
 
@@ -250,7 +256,7 @@ def load(
         valid = _clamped(run, t.shape, offsets, valid or sizes)
     run.task_core("pl.load").check_capacity(sizes, t.dtype, target_memory)
     tile = run.transfers.load(t, tuple(offsets), sizes, sizes, valid)
-    tile.explicit = True
+    tile.explicit, tile.space = True, target_memory
     return tile
 
 
@@ -292,6 +298,17 @@ def move(t: Tile, target_memory: str, blayout: Any = None, slayout: Any = None) 
     run = require_run("pl.move")
     moved = run.memory.reshape(t, t.shape) if t.valid is None else run.memory.with_valid(t, t.valid)
     assert isinstance(moved, Tile)
+    moved.space = target_memory
+    capacity = _L0_BYTES.get(target_memory)
+    nbytes = math.prod(t.shape) * t.dtype.nbytes
+    if capacity is not None and nbytes > capacity:
+        raise KernelError(
+            "PTO301",
+            f"a tile does not fit {target_memory} (L0)",
+            site=run.site(),
+            values=f"{list(t.shape)} {t.dtype.name} = {nbytes} bytes, it holds {capacity}",
+            hint="leave it in Mat and give it to pl.matmul, which cuts it; or move a smaller tile",
+        )
     return moved
 
 

@@ -9,6 +9,8 @@ from pto_sim.lowering.lowered import L0Use
 from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
 from pto_sim.program.model import OpSignature
 
+ACCUMULATOR_BYTES = 4
+
 
 class _L0Side:
     """L0A or L0B: two halves in turn where two tiles fit, else one.
@@ -45,8 +47,19 @@ class CubeEmission:
         """Largest use of L0B."""
         return self.sides[Kind.L1_TO_L0B].peak_bytes
 
-    def emit(self, signature: OpSignature, operands: list[object], accumulator: object, *, fresh: bool) -> None:
-        """One recorded matmul. operands: storage keys of A and B in L1. fresh: it starts a new accumulator."""
+    def emit(
+        self,
+        signature: OpSignature,
+        operands: list[object],
+        accumulator: object,
+        *,
+        fresh: bool,
+        bias: object | None = None,
+    ) -> None:
+        """One recorded matmul. operands: storage keys of A and B in L1. fresh: it starts a new accumulator.
+
+        bias: storage key of the bias in L1; each output tile moves its window to the bias table first.
+        """
         shape = matmul_shape(signature)
         self.uses.update(dict.fromkeys(l0_uses(signature.op, shape)))
         held = {Kind.L1_TO_L0A: -1, Kind.L1_TO_L0B: -1}
@@ -57,13 +70,19 @@ class CubeEmission:
                     kind, Core.AIC, (nbytes,), deps=side.waits(nbytes), reads=[operand], site=signature.site
                 )
                 side.users.append(-1)
+            table = [self._bias(step, bias, signature)] if bias is not None and step.starts else []
             product = self.emitter.issue(
-                Kind.MMAD, Core.AIC, (step.m, step.k, step.n, shape.itemsize_bytes), deps=held.values(),
+                Kind.MMAD, Core.AIC, (step.m, step.k, step.n, shape.itemsize_bytes), deps=[*held.values(), *table],
                 defines=accumulator if fresh else None, updates=None if fresh else accumulator, site=signature.site,
             )  # fmt: skip
             fresh = False
             for side in self.sides.values():
                 side.users[-1] = product
+
+    def _bias(self, step: CubeStep, bias: object, signature: OpSignature) -> int:
+        return self.emitter.issue(
+            Kind.L1_TO_BIAS, Core.AIC, (step.n * ACCUMULATOR_BYTES,), reads=[bias], site=signature.site
+        )
 
     @staticmethod
     def _extracts(step: CubeStep, operands: list[object]) -> list[tuple[Kind, int, object]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pto_sim.lowering.dtypes import itemsize_bytes
 from pto_sim.lowering.lowered import L0Use
-from pto_sim.numerics.l0_tiling import L0Tile, choose_l0_tile
+from pto_sim.numerics.l0_tiling import L0Tile, product_tile
 from pto_sim.program.model import OpSignature
 
 FRACTAL_ROWS = 16
@@ -19,7 +19,10 @@ FRACTAL_ROW_BYTES = 32
 
 
 class MatmulShape(NamedTuple):
-    """m, n, k of a product, how many of them a batch holds, the operands' dtype and its bytes."""
+    """m, n, k of a product, how many of them a batch holds, the operands' dtype and its bytes.
+
+    op: 'matmul', 'matmul_acc' or 'matmul_bias'. manual: the compiler does not cut it (see numerics.l0_tiling).
+    """
 
     m: int
     n: int
@@ -27,16 +30,19 @@ class MatmulShape(NamedTuple):
     batch: int
     dtype: str
     itemsize_bytes: int
+    op: str = "matmul"
+    manual: bool = False
 
 
 class CubeStep(NamedTuple):
-    """One L0 product and the extracts it needs: None where the operand is still in L0."""
+    """One L0 product and the extracts it needs: None where the operand is still in L0. starts: of an output tile."""
 
     m: int
     n: int
     k: int
     a_bytes: int | None
     b_bytes: int | None
+    starts: bool
 
 
 def matmul_shape(signature: OpSignature) -> MatmulShape:
@@ -49,7 +55,9 @@ def matmul_shape(signature: OpSignature) -> MatmulShape:
     batch = 1
     for left, right in zip(_leading(a.shape, b.shape), _leading(b.shape, a.shape), strict=True):
         batch *= max(left, right)
-    return MatmulShape(rows, cols, inner, batch, a.dtype, itemsize_bytes(a.dtype))
+    return MatmulShape(
+        rows, cols, inner, batch, a.dtype, itemsize_bytes(a.dtype), signature.op, bool(attrs.get("manual"))
+    )
 
 
 def _leading(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
@@ -59,8 +67,7 @@ def _leading(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
 
 def l0_tile(shape: MatmulShape) -> L0Tile:
     """The compiler's L0 tile; the whole product where the compiler leaves it whole."""
-    chosen = choose_l0_tile(shape.m, shape.n, shape.k, shape.dtype)
-    return chosen if chosen is not None else L0Tile(shape.m, shape.n, shape.k)
+    return product_tile(shape.op, shape.m, shape.n, shape.k, shape.dtype, manual=shape.manual)
 
 
 def l0_uses(op: str, shape: MatmulShape) -> list[L0Use]:
@@ -85,11 +92,11 @@ def _grid(shape: MatmulShape, tile: L0Tile) -> Iterator[CubeStep]:
         fresh_outer = True
         for second in inner:
             m, n = (first, second) if rows_outer else (second, first)
-            for k in _cuts(shape.k, tile.k):
+            for block, k in enumerate(_cuts(shape.k, tile.k)):
                 held = holds and not fresh_outer
                 a_bytes = None if held and rows_outer else fractal_bytes(m, k, shape.itemsize_bytes)
                 b_bytes = None if held and not rows_outer else fractal_bytes(n, k, shape.itemsize_bytes)
-                yield CubeStep(m, n, k, a_bytes, b_bytes)
+                yield CubeStep(m, n, k, a_bytes, b_bytes, block == 0)
             fresh_outer = False
 
 

@@ -202,7 +202,8 @@ class StreamLowering:
         if fresh:
             self._define(index, AIC, Core.AIC)
         operands = [self._in_l1(index, value, signature) for value in op.ins[-2:]]
-        self.cube.emit(signature, operands, root, fresh=fresh)
+        bias = self._in_l1(index, op.ins[0], signature) if signature.op == "matmul_bias" else None
+        self.cube.emit(signature, operands, root, fresh=fresh, bias=bias)
 
     def _in_l1(self, index: int, value: int, signature: OpSignature) -> object:
         """Key of a matmul operand in L1; an accumulator is first drained there."""

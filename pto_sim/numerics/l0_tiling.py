@@ -24,6 +24,9 @@ L0C_BYTES = 128 * 1024
 FRACTAL = 16
 # INT32 accumulators occupy rows in steps of 32, all others in steps of 16.
 INT32_ACC_ROWS = 32
+BIAS_BYTES = 1024
+# A fractal row of an operand in L1 (Mat).
+C0_BYTES = 32
 
 L1_TO_L0A_BYTES_PER_CYCLE = 129.7
 L1_TO_L0B_BYTES_PER_CYCLE = 85.4
@@ -55,6 +58,8 @@ class _Problem:
     bytes_ab: int
     bytes_c: int
     acc_rows: int
+    align_nk: int = FRACTAL
+    most_n: int = 0
 
 
 def _ceil_div(a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
@@ -124,7 +129,8 @@ def _legal_tiles(p: _Problem, stationary: str, dbc: bool) -> tuple[np.ndarray, n
     capacity_a = L0A_BYTES // (p.bytes_ab * (1 if stationary == "a" else 2))
     capacity_b = L0B_BYTES // (p.bytes_ab * (1 if stationary == "b" else 2))
     capacity_c = L0C_BYTES // (p.bytes_c * (2 if dbc else 1))
-    axes = [np.arange(FRACTAL, extent + 1, FRACTAL, dtype=np.int64) for extent in (p.m, p.n, p.k)]
+    steps = (FRACTAL, p.align_nk, p.align_nk)
+    axes = [np.arange(s, extent + 1, s, dtype=np.int64) for s, extent in zip(steps, (p.m, p.n, p.k), strict=True)]
     m, n, k = (axis.reshape(-1) for axis in np.meshgrid(*axes, indexing="ij"))
     rows = _ceil_div(m, p.acc_rows) * p.acc_rows
     legal = (rows * n <= capacity_c) & (m * k <= capacity_a) & (n * k <= capacity_b)
@@ -134,7 +140,19 @@ def _legal_tiles(p: _Problem, stationary: str, dbc: bool) -> tuple[np.ndarray, n
         held_a, held_b = _held_cycles(p, m, n)
         rows_outer = np.full(len(m), stationary == "a") | ((stationary == "output") & (held_a <= held_b))
         legal &= np.where(rows_outer, p.n // n, p.m // m) >= 2
+    if p.most_n:
+        legal &= _bias_fits(p, m, n, k, stationary)
     return m[legal], n[legal], k[legal]
+
+
+def _bias_fits(p: _Problem, m: np.ndarray, n: np.ndarray, k: np.ndarray, stationary: str) -> np.ndarray:
+    """Whether the bias windows of a tile fit the bias table: one, or two or four where a full-K grid pipelines them."""
+    held_a, held_b = _held_cycles(p, m, n)
+    grid = (k == p.k) & ((m != p.m) | (n != p.n))
+    pipelined = grid & (stationary in ("a", "output"))
+    nested = grid & (stationary == "output") & (held_a <= held_b)
+    slots = np.where(nested, 4, np.where(pipelined, 2, 1))
+    return n <= p.most_n // slots
 
 
 def _best(p: _Problem, stationary: str, dbc: bool) -> tuple[int, L0Tile] | None:
@@ -152,17 +170,26 @@ def _best(p: _Problem, stationary: str, dbc: bool) -> tuple[int, L0Tile] | None:
 
 @lru_cache(maxsize=4096)
 def choose_l0_tile(
-    m: int, n: int, k: int, dtype: str, *, force_output_stationary: bool = False, double_buffer_c: bool = False
+    m: int,
+    n: int,
+    k: int,
+    dtype: str,
+    *,
+    force_output_stationary: bool = False,
+    double_buffer_c: bool = False,
+    biased: bool = False,
 ) -> L0Tile | None:
     """The compiler's L0 tile for [m, k] x [k, n] of `dtype` operands, or None where it leaves the matmul whole.
 
     force_output_stationary: the product feeds another matmul through Mat scratch under the default memory
-    planner. double_buffer_c: the planner allows two accumulators (not the default one).
-    None: an extent below 16, or K no multiple of 16, has no legal L0 tile (hints PH-AT-005 and PH-AT-007).
+    planner. double_buffer_c: the planner allows two accumulators (not the default one). biased: with a bias from L1,
+    whose windows must fit the bias table and whose extents must fill whole boxes of the operands' layout.
+    None: an extent below 16, or K no multiple of 16, has no legal L0 tile (hints PH-AT-005, PH-AT-007, PH-AT-011).
     """
-    if min(m, n, k) < FRACTAL or k % FRACTAL:
+    align = _box(dtype) if biased else FRACTAL
+    if min(m, n, k) < FRACTAL or k % align or (biased and (m % FRACTAL or n % align)):
         return None
-    problem = _problem(m, n, k, dtype)
+    problem = _problem(m, n, k, dtype, biased)
     found = _best(problem, "output", False)
     if found is None:
         return None
@@ -183,13 +210,36 @@ def keeps_a(m: int, n: int, k: int, dtype: str, tile: L0Tile) -> bool:
     return bool(held_a <= held_b)
 
 
-def _problem(m: int, n: int, k: int, dtype: str) -> _Problem:
+def _box(dtype: str) -> int:
+    """Step of N and K of a biased product: whole boxes of the operands' layout."""
+    return max(FRACTAL, C0_BYTES // STORAGE[dtype].itemsize)
+
+
+def _problem(m: int, n: int, k: int, dtype: str, biased: bool = False) -> _Problem:
     acc = accumulator_of(dtype)
     acc_rows = INT32_ACC_ROWS if acc == "INT32" else FRACTAL
-    return _Problem(m, n, k, STORAGE[dtype].itemsize, STORAGE[acc].itemsize, acc_rows)
+    bytes_c = STORAGE[acc].itemsize
+    step, most_n = (_box(dtype), BIAS_BYTES // bytes_c) if biased else (FRACTAL, 0)
+    return _Problem(m, n, k, STORAGE[dtype].itemsize, bytes_c, acc_rows, step, most_n)
 
 
-def k_split(m: int, n: int, k: int, dtype: str) -> int:
+def product_tile(op: str, m: int, n: int, k: int, dtype: str, *, manual: bool = False) -> L0Tile:
+    """How a recorded product is cut; the whole product where the compiler leaves it as it is.
+
+    op: 'matmul', 'matmul_acc' or 'matmul_bias'. manual: an operand is where the compiler does not cut: already in L0A
+    or L0B, an accumulator, or a right operand that the vector core made.
+    A sum onto the caller's accumulator is cut along K only, unless its result is too large for L0C.
+    """
+    whole = L0Tile(m, n, k)
+    tile = None if manual else choose_l0_tile(m, n, k, dtype, biased=op == "matmul_bias")
+    if tile is None:
+        return whole
+    rows = -(-m // INT32_ACC_ROWS) * INT32_ACC_ROWS if dtype == "INT8" else m
+    if op == "matmul_acc" and (tile.m, tile.n) != (m, n) and rows * n * 4 <= L0C_BYTES:
+        return whole
+    return tile
+
+
+def k_split(m: int, n: int, k: int, dtype: str, op: str = "matmul", manual: bool = False) -> int:
     """Length of one K chain of [m, k] x [k, n]: the chooser's k, or the whole of K."""
-    tile = choose_l0_tile(m, n, k, dtype)
-    return k if tile is None else tile.k
+    return product_tile(op, m, n, k, dtype, manual=manual).k

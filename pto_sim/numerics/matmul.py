@@ -158,3 +158,24 @@ def matmul_acc(
         product = matmul(a, b, a_trans=a_trans, b_trans=b_trans, profile=profile)
         return np.add(acc, product)
     return _float_product(acc, a, b, a_trans, b_trans, k_split, threads)
+
+
+def matmul_bias(
+    bias: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    a_trans: bool = False,
+    b_trans: bool = False,
+    k_split: int | None = None,
+    profile: str = "a2a3",
+    threads: int = 1,
+) -> np.ndarray:
+    """(chain 0 + bias) + chain 1 + ...: the first K block brings the bias in. bias: [L, 1, N]; the rest as `matmul`.
+
+    The sum of two numbers does not depend on their order, so this is `matmul_acc` onto the repeated bias
+    (pypto: docs/en/dev/passes/15-auto_tile_matmul_l0.md, tile.matmul_bias; pto-isa: TMatmul.hpp, TMATMUL_BIAS).
+    """
+    m, n, _ = _extents(a, b, a_trans, b_trans)
+    acc = np.array(np.broadcast_to(bias, (len(bias), m, n)))
+    return matmul_acc(acc, a, b, a_trans=a_trans, b_trans=b_trans, k_split=k_split, profile=profile, threads=threads)

@@ -248,6 +248,18 @@ _MATMUL = (
         cost_class=("mmad",),
         note="acc + chain 0 + chain 1 + ...; INT32 wraps",
     ),
+    OpRow(
+        name="matmul_bias",
+        operands=("tile", "tile", "tile"),
+        attrs=("a_trans", "b_trans", "k_split"),
+        dtypes=("FP32", "FP16", "BF16", "INT8"),
+        shape_rule="matmul_bias",
+        out_dtype_rule="accumulator_in",
+        function=matmul.matmul_bias,
+        unit="M",
+        cost_class=("mmad",),
+        note="operands bias, a, b; (chain 0 + bias) + chain 1 + ...",
+    ),
 )
 
 _MOVEMENT = (

@@ -105,9 +105,4 @@ _EXPDIF = tuple(
     for axis, first in (("row", ("vbrcb",)), ("col", ()))
 )  # fmt: skip
 
-_BIAS = OpRow(
-    name="bias_add", operands=_PAIR, dtypes=("FP32", "INT32"), shape_rule="col_vector", function=arithmetic.add,
-    cost_class=("vadd",), note="one addition after the whole product",
-)  # fmt: skip
-
-INTEGER_ROWS = (_BIAS, *_bit_rows(), *_PLAIN, *_PARTS, *_EXPDIF)
+INTEGER_ROWS = (*_bit_rows(), *_PLAIN, *_PARTS, *_EXPDIF)

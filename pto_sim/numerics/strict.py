@@ -301,6 +301,12 @@ def convert(x: np.ndarray, target: np.dtype, mode: str, profile: str) -> np.ndar
     return _each(one, x, out=target)
 
 
+def matmul_bias(bias: np.ndarray, a: np.ndarray, b: np.ndarray, **attrs: Any) -> np.ndarray:
+    """(bias + chain 0) + chain 1 + ...; the sum of two numbers does not depend on their order."""
+    rows = a.shape[-1 if attrs.get("a_trans") else -2]
+    return matmul(a, b, acc=np.repeat(bias, rows, axis=1), **attrs)
+
+
 STRICT: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
     {
         **{name: _binary(name) for name in _LOOSE},
@@ -316,5 +322,6 @@ STRICT: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
         **{f"col_{name}": _reduce(name, -2) for name in ("sum", "max", "min")},
         "matmul": matmul,
         "matmul_acc": matmul_acc,
+        "matmul_bias": matmul_bias,
     }
 )

@@ -188,7 +188,6 @@ STRICT_SELECTION: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
         "rdivs": _rdivs,
         "fmod": _fmod,
         "rem": _rem,
-        "bias_add": STRICT["add"],
         "sin": _trigonometric(False),
         "cos": _trigonometric(True),
         **{f"{axis}_expand_expdif": _expdif for axis in ("row", "col")},

@@ -108,6 +108,13 @@ def _matmul(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape
     return (m, n)
 
 
+def _matmul_bias(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
+    m, n, _ = _matrix_extents(op, shapes[1], shapes[2], attrs)
+    if shapes[0] != (1, n):
+        raise OpTypeError(f"{op} needs a bias of one row [1, {n}]", _text(shapes), "reshape it, or slice the row")
+    return (m, n)
+
+
 def _matmul_acc(op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any]) -> Shape:
     m, n, _ = _matrix_extents(op, shapes[1], shapes[2], attrs)
     if shapes[0] != (m, n):
@@ -184,6 +191,7 @@ SHAPE_RULES: Mapping[str, Callable[[str, Sequence[Shape], Mapping[str, Any]], Sh
         "col_vector": _col_vector,
         "matmul": _matmul,
         "matmul_acc": _matmul_acc,
+        "matmul_bias": _matmul_bias,
         "concat": _concat,
         "transpose": _transpose,
         "fill": _fill,

@@ -86,8 +86,9 @@ def _reduce(name: str) -> Reproduction:
 def _product(c: Case) -> np.ndarray:
     if c.has("in2") and c.meta["op"] == "matmul_acc":
         return run("matmul_acc", c.raw("in2"), c.tile(0), c.tile(1))
-    product = run("matmul", c.tile(0), c.tile(1))
-    return run("bias_add", product, c.raw("in2")) if c.has("in2") else product
+    if c.has("in2"):
+        return run("matmul_bias", c.raw("in2").reshape(1, -1), c.tile(0), c.tile(1))
+    return run("matmul", c.tile(0), c.tile(1))
 
 
 def _cast(c: Case) -> np.ndarray:

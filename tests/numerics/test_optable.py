@@ -32,6 +32,7 @@ _SHAPES: dict[str, list[tuple[int, ...]]] = {
     "col_vector": [(4, 6), (1, 6)],
     "matmul": [(4, 6), (6, 5)],
     "matmul_acc": [(4, 5), (4, 6), (6, 5)],
+    "matmul_bias": [(1, 5), (4, 6), (6, 5)],
     "gather": [(4, 6), (4, 3)],
     "concat": [(4, 6), (4, 3)],
     "transpose": [(4, 6)],
