@@ -22,6 +22,7 @@ from pto_sim.program.launch import kernel_runner
 from pto_sim.program.options import RunOptions
 from pto_sim.report.build import build_report
 from pto_sim.report.model import RunReport
+from pto_sim.report.products import products_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,6 +235,7 @@ def report_of(result: SessionResult, options: RunOptions) -> RunReport:
         heap=run.heap,
         timeline=run.timeline,
         findings=run.findings,
+        products=products_of(run.program) if run.program is not None else (),
         wall_s=run.host_wall_s,
     )
 

@@ -16,6 +16,7 @@ from pto_sim.report.model import (
     HeapReport,
     HostReport,
     OutputReport,
+    ProductReport,
     ReadingReport,
     RingReport,
     RunReport,
@@ -41,6 +42,7 @@ def build_report(
     heap: Mapping[str, HeapReading],
     timeline: Timeline | None,
     findings: Sequence[Finding],
+    products: Sequence[ProductReport] = (),
     wall_s: float,
 ) -> RunReport:
     """Assemble the report of one run. After a fault, `passed` is False and `outputs` is empty whatever is given."""
@@ -60,6 +62,7 @@ def build_report(
         heap=_heap(heap, pipe_slots),
         time=_time(timeline),
         findings=tuple(findings),
+        products=tuple(products),
         host=HostReport(wall_s=round(wall_s, 6), peak_rss_bytes=peak_rss_bytes()),
     )
 

@@ -7,7 +7,7 @@ from html import escape
 
 from ascend_model.timeline import HeapReading, Timeline
 from pto_sim.report import html_charts, summary
-from pto_sim.report.model import HeapReport, RunReport, TimeReport
+from pto_sim.report.model import HeapReport, ProductReport, RunReport, TimeReport
 from pto_sim.report.page_style import STYLE
 from pto_sim.report.units import bytes_text, scope_text, share_text, us_text
 
@@ -21,6 +21,8 @@ def report_html(report: RunReport, timeline: Timeline | None = None, samples: He
         parts += ["<h2>Ring heap</h2>", _section(_heap(report.heap, samples))]
     if report.time is not None:
         parts += ["<h2>Time</h2>", _section(_time(report.time, timeline))]
+    if report.products:
+        parts += ["<h2>Matrix products and their L0 tiles</h2>", _section([_products(report)])]
     parts += ["<h2>Findings</h2>", _section(_findings(report))]
     title = escape(f"{report.kernel}: pto-sim run")
     return (
@@ -156,6 +158,23 @@ def _task_table(time: TimeReport) -> str:
         for task in time.per_task
     ]
     return _table(head, rows)
+
+
+def _products(report: RunReport) -> str:
+    head = [
+        ("site", _CODE),
+        ("M x K x N", _NUMBER),
+        ("dtype", _TEXT),
+        ("tile m x k x n", _NUMBER),
+        ("K blocks", _NUMBER),
+    ]
+    rows = [(row.site, *_product_cells(row), str(row.k_blocks)) for row in report.products]
+    return _table(head, rows)
+
+
+def _product_cells(row: ProductReport) -> tuple[str, str, str]:
+    shape, tile = summary.product_extents(row)
+    return shape, row.dtype, tile
 
 
 def _findings(report: RunReport) -> Iterable[str]:

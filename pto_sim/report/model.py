@@ -12,7 +12,7 @@ from pto_sim.program.errors import InputError
 from pto_sim.program.findings import Finding
 from pto_sim.program.json_codec import DecodeError, decode, encode
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 READINGS = ("max_lag", "prompt", "simulated")
 
 
@@ -81,6 +81,28 @@ class TimeReport:
 
 
 @dataclass(frozen=True)
+class ProductReport:
+    """A matrix product of the source, [m, k] x [k, n] of `dtype`, `batch` of them, and its L0 tile.
+
+    k_blocks: chains along K, whose sums are added in order; so the cut is part of a float product's value.
+    stationary: the operand that stays in L0 over the grid of tiles: output, a or b.
+    """
+
+    site: str
+    op: str
+    batch: int
+    m: int
+    k: int
+    n: int
+    dtype: str
+    tile_m: int
+    tile_k: int
+    tile_n: int
+    k_blocks: int
+    stationary: str
+
+
+@dataclass(frozen=True)
 class HostReport:
     """What the run cost on this machine. peak_rss_bytes is the process' peak so far."""
 
@@ -109,6 +131,7 @@ class RunReport:
     heap: HeapReport | None
     time: TimeReport | None
     findings: tuple[Finding, ...]
+    products: tuple[ProductReport, ...]
     host: HostReport
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ascend_model.timeline import PathStep, PipeUse, ScopeReading, TaskSpan
-from pto_sim.report.model import HeapReport, ReadingReport, RunReport, TimeReport
+from pto_sim.report.model import HeapReport, ProductReport, ReadingReport, RunReport, TimeReport
 from pto_sim.report.units import seconds_text, us_text
 
 SEVERITY_ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -43,6 +43,13 @@ def outcome(report: RunReport) -> tuple[bool, str]:
     if not report.passed:
         return False, report.error.splitlines()[0] if report.error else "failed"
     return True, "outputs agree with the golden" if report.compared else "ran to the end (no golden to compare with)"
+
+
+def product_extents(row: ProductReport) -> tuple[str, str]:
+    """Extents of a product, with its batch, and of its L0 tile with the operand that stays there."""
+    batch = f"{row.batch} x " if row.batch > 1 else ""
+    held = "" if row.stationary == "output" else f", {row.stationary.upper()} held"
+    return f"{batch}{row.m} x {row.k} x {row.n}", f"{row.tile_m} x {row.tile_k} x {row.tile_n}{held}"
 
 
 def facts(report: RunReport) -> list[tuple[str, str]]:

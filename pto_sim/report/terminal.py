@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from pto_sim.report import summary
-from pto_sim.report.model import HeapReport, RunReport, TimeReport
+from pto_sim.report.model import HeapReport, ProductReport, RunReport, TimeReport
 from pto_sim.report.units import bytes_text, scope_text, share_text, site_text, us_text
 
 _PATH_ROWS = 8
+_PRODUCT_ROWS = 24
 _FULL_REPORTS = 8
 _SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
@@ -25,6 +28,8 @@ def print_report(report: RunReport, console: Console) -> None:
     if report.time is not None:
         for part in time_tables(report.time):
             console.print(part)
+    if report.products:
+        console.print(products_table(report.products))
     console.print(findings_table(report))
 
 
@@ -161,6 +166,19 @@ def _path_table(time: TimeReport) -> Table:
     if rest := shares[_PATH_ROWS:]:
         us = sum(row.us for row in rest)
         table.add_row(f"{len(rest)} more", "", us_text(us), share_text(us, time.total_us))
+    return table
+
+
+def products_table(products: Sequence[ProductReport]) -> RenderableType:
+    """The matrix products and how each is cut for L0."""
+    table = Table(title="Matrix products and their L0 tiles", title_justify="left")
+    for title in ("site", "M x K x N", "dtype", "tile m x k x n", "K blocks"):
+        table.add_column(title, justify="right" if title == "K blocks" else "left")
+    for row in products[:_PRODUCT_ROWS]:
+        shape, tile = summary.product_extents(row)
+        table.add_row(site_text(row.site), shape, row.dtype, tile, str(row.k_blocks))
+    if len(products) > _PRODUCT_ROWS:
+        table.add_row(f"{len(products) - _PRODUCT_ROWS} more in report.json", "", "", "", "")
     return table
 
 
