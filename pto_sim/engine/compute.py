@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,7 @@ _CUBE = frozenset({"matmul", "matmul_acc", "matmul_bias"})
 # docs/en/dev/passes/15-auto_tile_matmul_l0.md); what the author placed in L0 himself stays whole.
 _CUT_RIGHT = frozenset({"", "mat"})
 _UNCUT_LEFT = frozenset({"left", "right", "acc"})
+_REPEATING = frozenset({"row_vector", "col_vector"})
 
 
 class _Plan(NamedTuple):
@@ -62,6 +64,8 @@ class Compute:
         core = run.task_core(f"pl.{name}")
         tiles = [run.memory.materialize(x) if type(x) is Tensor else x for x in operands]
         types = tuple(x.type if type(x) is Tile else self._scalar_type(name, x) for x in tiles)
+        if types and len(types[0].shape) > 2 and OP_TABLE[name].shape_rule in _REPEATING:
+            return self._as_matrices(name, tiles, attrs)
         site = run.here()
         if name in _CUBE and (tiles[-1].space not in _CUT_RIGHT or tiles[-2].space in _UNCUT_LEFT):
             attrs = {**attrs, "manual": True}
@@ -80,6 +84,17 @@ class Compute:
         else:
             data = self._call(plan, arrays)
         return self._result(core, plan, name, inputs, data, valid)
+
+    def _as_matrices(self, name: str, tiles: list[Any], attrs: Mapping[str, Any]) -> Tile:
+        """A repeated vector on tiles of higher rank, which are [rows, last axis] on chip.
+
+        pypto: docs/en/dev/passes/13-flatten_tile_nd_to_2d.md. The vector may have fewer axes than the tile.
+        """
+        memory = self.run.memory
+        flat = [memory.reshape(t, (math.prod(t.shape[:-1]), t.shape[-1])) if type(t) is Tile else t for t in tiles]
+        result = memory.reshape(self.apply(name, flat, attrs), tiles[0].shape)
+        assert isinstance(result, Tile)
+        return result
 
     def _result(
         self, core: Any, plan: _Plan, name: str, inputs: list[Tile], data: np.ndarray, valid: tuple[int, ...] | None

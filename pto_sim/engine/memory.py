@@ -315,6 +315,13 @@ class Memory:
             if init_value is not None:
                 raise UnsupportedError("create_tensor(init_value=) inside a task", site=run.site(), hint="use pl.full")
             return self.create_tile(shape, dtype)
+        return self.create_buffer(shape, dtype, manual_dep, init_value)
+
+    def create_buffer(
+        self, shape: tuple[int, ...], dtype: DataType, manual_dep: bool = False, init_value: Any = None
+    ) -> Tensor:
+        """A GM buffer, owned by the innermost scope of the orchestration."""
+        run = self.run
         site = run.here()
         count = element_count(shape)
         index = len(run.recorder.tensors)

@@ -11,6 +11,7 @@ from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
+from pto_sim.engine.tile import Tile
 from pto_sim.engine.value_types import type_of
 from pto_sim.program.errors import KernelError
 
@@ -73,6 +74,16 @@ class KernelRuntime:
             info = value.run.recorder.tensors[value.storage.tensor]
             info.name, info.computed_size = name, computed_size
         return value
+
+    @staticmethod
+    def leaving(name: str, value: Any) -> Any:
+        """A value that is used after the task that made it: a tile becomes a buffer that the task stores."""
+        run = require_run("a task")
+        if not isinstance(value, Tile) or value.explicit or value.core is not run.core:
+            return value
+        buffer = run.memory.create_buffer(value.shape, value.dtype)
+        run.transfers.store(buffer, (0,) * value.ndim, value.shape, value)
+        return KernelRuntime.named(name, buffer)
 
     @staticmethod
     def computed(blocks: Any) -> Any:

@@ -6,6 +6,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * `if` and `for v in pl.range(...)` whose condition or bounds are not constants become calls of
   `engine.control`, so that blocks which disagree run apart;
 * `and`, `or`, `not` evaluate all operands, as the language has no short circuit; divisions drop the fraction;
+* a value that a `pl.at` computes and that is read after it becomes a buffer at the end of its body;
 * `x = pl.create_tensor(...)` tells the buffer its name, and whether its size is computed just before it;
   so does the number of blocks of a `pl.spmd`;
 * an assignment that may not change the type of its name says what the name held before.
@@ -137,8 +138,9 @@ class _Rewriter:
     def _with(self, node: ast.With) -> list[ast.stmt]:
         item = node.items[0]
         if called_attribute(item.context_expr) != "spmd":
+            leaving = self._leaving(node) if called_attribute(item.context_expr) == "at" else []
             with self._typed.deeper():
-                node.body = self.block(node.body)
+                node.body = [*self.block(node.body), *leaving]
             return [node]
         self._computed_blocks(item.context_expr)
         launch = self._fresh("launch")
@@ -154,6 +156,15 @@ class _Rewriter:
             task = ast.Attribute(ast.Name(launch, ast.Load()), "task_id", ast.Load())
             result.append(_at(node, ast.Assign([item.optional_vars], task)))
         return [*result, loop]
+
+    def _leaving(self, node: ast.With) -> list[ast.stmt]:
+        """The last statements of a `pl.at`: what it binds and what is read after it leaves the task."""
+        names = definitely_bound(node.body) & exposed_names(self._following)
+        last = node.body[-1]
+        return [
+            _at(last, ast.Assign([_store(name)], _call("leaving", ast.Constant(name), _load(name))))
+            for name in sorted(names)
+        ]
 
     # -- if -------------------------------------------------------------------------------------------
 

@@ -120,3 +120,50 @@ def test_a_buffer_that_only_waits_to_be_placed_is_a_window_from_the_start():
     assert names == ["used", "used"]
     written = [run.program.tensors[arg.tensor].name for task in run.program.tasks for arg in task.args if arg.writes]
     assert written == ["used", "y", "used", "y"]
+
+
+@pl.jit
+def four_axes(
+    x: pl.Tensor[[2, 1, 4, 8], pl.FP32],
+    g: pl.Tensor[[2, 1, 1, 8], pl.FP32],
+    y: pl.Out[pl.Tensor[[2, 1, 4, 8], pl.FP32]],
+):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="scale"):
+        for k in pl.range(2):
+            t = x[k : k + 1, :, :, :]
+            column = pl.reshape(pl.row_sum(pl.mul(t, t)), [4, 1])
+            y[k : k + 1, :, :, :] = pl.col_expand_mul(pl.row_expand_mul(t, column), g[k : k + 1, :, :, :])
+
+
+def test_a_vector_is_repeated_over_a_tile_of_higher_rank():
+    x = np.arange(64, dtype=np.float32).reshape(2, 1, 4, 8) % 5
+    g = np.arange(16, dtype=np.float32).reshape(2, 1, 1, 8)
+    out = run_kernel(four_axes, [x, g, np.zeros_like(x)], RunOptions(), []).outputs["y"]
+    np.testing.assert_array_equal(out, x * (x * x).sum(-1, keepdims=True) * g)  # small integers: exact in FP32
+
+
+@pl.jit
+def across_tasks(
+    a: pl.Tensor[[16, 32], pl.FP32], b: pl.Tensor[[32, 16], pl.FP32], y: pl.Out[pl.Tensor[[16, 16], pl.FP32]]
+):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="product"):
+        acc = pl.matmul(a[0:16, 0:16], b[0:16, 0:16], out_dtype=pl.FP32)
+        inner = b[0:16, 0:16]
+        acc = pl.matmul_acc(acc, a[0:16, 16:32], b[16:32, 0:16])
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="finish"):
+        inner = pl.neg(acc)
+        y[0:16, 0:16] = inner
+    return y
+
+
+def test_a_value_that_leaves_its_task_is_stored_and_loaded():
+    """pypto outlines a region with its live-out values as outputs (docs/en/dev/passes/08-outline_incore_scopes.md)."""
+    a = np.arange(512, dtype=np.float32).reshape(16, 32) % 5
+    b = np.arange(512, dtype=np.float32).reshape(32, 16) % 3
+    run = run_kernel(across_tasks, [a, b, np.zeros((16, 16), np.float32)], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["y"], -(a @ b))  # small integers: exact in FP32
+    program = run.program
+    assert [info.name for info in program.tensors if info.origin == "alloc"] == ["acc"]
+    uses = {t.name: {program.tensors[a.tensor].name: (a.reads, a.writes) for a in t.args} for t in program.tasks}
+    assert uses["product"]["acc"] == (False, True) and uses["finish"]["acc"] == (True, False)
+    assert [facts.kind for facts in lower(program).facts] == ["ALLOC", "AIC", "AIV"]
