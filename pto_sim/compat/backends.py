@@ -6,10 +6,24 @@ import enum
 
 from pto_sim.compat import code_generator as pto_backend
 from pto_sim.compat.refusal import refuser
+from pto_sim.compat.soc import Backend, Backend910B, Backend950, Cluster, Core, Die, SoC
 from pto_sim.program.errors import UnsupportedError
 
 __all__ = [
-    "BackendType", "get_backend_type", "is_backend_configured", "pto_backend", "reset_for_testing", "set_backend_type",
+    "Backend",
+    "Backend910B",
+    "Backend950",
+    "BackendType",
+    "Cluster",
+    "Core",
+    "Die",
+    "SoC",
+    "get_backend_instance",
+    "get_backend_type",
+    "is_backend_configured",
+    "pto_backend",
+    "reset_for_testing",
+    "set_backend_type",
 ]  # fmt: skip
 
 # An import of a part that is not served then reaches the hook, which names it.
@@ -32,6 +46,11 @@ def set_backend_type(backend_type: BackendType) -> None:
 def get_backend_type() -> BackendType:
     """The family that is simulated."""
     return BackendType.Ascend910B
+
+
+def get_backend_instance(backend_type: BackendType) -> Backend:
+    """The chip of a family. Raises UnsupportedError for a5."""
+    return Backend910B.instance() if backend_type is BackendType.Ascend910B else Backend950.instance()
 
 
 def is_backend_configured() -> bool:

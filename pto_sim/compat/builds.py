@@ -18,7 +18,7 @@ from pto_sim.compat.run_config import RunConfig
 from pto_sim.engine.run import run_kernel
 from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.program_class import KernelProgram
-from pto_sim.program.errors import InputError
+from pto_sim.program.errors import InputError, UnsupportedError
 from pto_sim.program.launch import kernel_compiler, kernel_runner
 from pto_sim.program.options import RunOptions
 from pto_sim.report.scope_stats import FILE_NAME as SCOPE_STATS
@@ -64,6 +64,13 @@ class Builds:
                 raise refusal()
             raise RefusedTypeError(
                 "PTO018", f"{type(program).__name__} is no program", hint="pass a @pl.program class or a @pl.jit kernel"
+            )
+        host = program.host_method if isinstance(program, KernelProgram) else None
+        if host is not None:
+            raise UnsupportedError(
+                f"the multi-chip program '{program.name}' ({host.name} at level {host.level})",
+                site=host.site,
+                hint="compile the part of one card",
             )
         chosen = RunConfig(platform=platform or "a2a3sim").platform
         entry = program.entry if isinstance(program, KernelProgram) else program

@@ -22,11 +22,12 @@ from pto_sim.compat.pass_pipeline import (
     VerificationMode,
 )
 from pto_sim.compat.refusal import RefusedValueError, refuser
+from pto_sim.compat.soc import CoreType
 from pto_sim.language.enumerations import FunctionType, Level, Role
 from pto_sim.program.errors import UnsupportedError
 
 __all__ = [
-    "CompiledProgram", "DataType", "DiagnosticCheck", "DiagnosticCheckSet", "DiagnosticPhase",
+    "CompiledProgram", "CoreType", "DataType", "DiagnosticCheck", "DiagnosticCheckSet", "DiagnosticPhase",
     "DistributedCompiledProgram", "DistributedConfig", "FunctionType", "Level", "OptimizationStrategy",
     "ParamDirection", "PassContext", "PassDumpLevel", "PassManager", "Program", "Role", "VerificationLevel",
     "VerificationMode", "_to_runtime_shape", "_to_torch_dtype",

@@ -3,6 +3,8 @@ served."""
 
 from __future__ import annotations
 
+import os
+
 from pto_sim.compat.benchmarking import BenchmarkStats, benchmark
 from pto_sim.compat.chip_worker import ChipWorker, RegistrationHandle, Worker
 from pto_sim.compat.device_log import configure_log
@@ -18,7 +20,8 @@ __path__: list[str] = []
 
 __all__ = [
     "BenchmarkStats", "ChipWorker", "DeviceTensor", "DistributedWorker", "RegistrationHandle", "RunConfig", "RunResult",
-    "ScalarSpec", "StackedDeviceTensor", "TensorSpec", "Worker", "benchmark", "configure_log", "log_level",
+    "ScalarSpec", "StackedDeviceTensor", "TensorSpec", "Worker", "benchmark", "configure_log", "ensure_pto_isa_root",
+    "log_level",
 ]  # fmt: skip
 
 
@@ -27,6 +30,11 @@ class DistributedWorker(Worker):
 
     def __init__(self, *args: object, **options: object) -> None:
         raise UnsupportedError("DistributedWorker (several cards)", hint="use ChipWorker for one card")
+
+
+def ensure_pto_isa_root() -> str:
+    """What a build of kernels needs: nothing here, so that the answer is what PTO_ISA_ROOT says, '' without it."""
+    return os.environ.get("PTO_ISA_ROOT", "")
 
 
 __getattr__ = refuser("pypto.runtime", "pto-sim serves RunConfig, run, compile_program, benchmark, ChipWorker")

@@ -15,6 +15,9 @@ from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, UnsupportedError
 
 _TASKS = ("incore", "aic", "aiv")
+_ABOVE_CHIP = ("host", "cluster_0", "cluster_1", "cluster_2", "global")
+# What a program has of the compiler's IR (pypto: python/pypto/pypto_core/ir.pyi, class Program).
+_COMPILER_PARTS = ("as_python", "functions", "get_function", "get_global_var", "span", "serialize")
 _PLAIN = ("opaque", "orchestration", "inline", "graph", "group", "spmd")
 
 
@@ -23,6 +26,7 @@ class _Method:
 
     program: KernelProgram | None = None
     kind = "opaque"
+    level: Any = None
     renames = False
 
     @functools.cached_property
@@ -87,6 +91,7 @@ def function(
         raise UnsupportedError("pl.function(external_source=)", hint="write the function with pl operators")
     kind = TaskMethod if type in _TASKS else PlainMethod
     method = kind(decorated, auto_scope)
+    method.level = level
     method.kind = type
     return method
 
@@ -136,6 +141,18 @@ class KernelProgram:
     def parameters(self) -> Sequence[Parameter]:
         """The entry's parameters."""
         return self.entry.parameters
+
+    @property
+    def host_method(self) -> PlainMethod | TaskMethod | None:
+        """The method that spreads over several chips, if there is one: its level is above that of a chip."""
+        return next((method for method in self._methods.values() if method.level in _ABOVE_CHIP), None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _COMPILER_PARTS:
+            raise UnsupportedError(
+                f"{self.name}.{name} (the IR of a program)", hint="run the program; its source is the class itself"
+            )
+        raise AttributeError(f"the program '{self.name}' has no function '{name}'")
 
 
 def program(cls: type | None = None, **options: Any) -> Any:

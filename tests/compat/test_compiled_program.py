@@ -196,3 +196,41 @@ def test_another_chip_is_refused(builds, add_program):
     for wrong in ({"platform": "a5sim"}, {"backend_type": BackendType.Ascend950}):
         with pytest.raises(UnsupportedError):
             ir.compile(add_program, **wrong)
+
+
+def test_a_program_of_several_chips_is_refused_by_name(builds):
+    import pypto.language as pl
+    from pypto import ir
+
+    @pl.program
+    class Many:
+        @pl.function(level=pl.Level.HOST, role=pl.Role.Orchestrator)
+        def host_orch(self, a: pl.Tensor[[16, 64], pl.FP32]):
+            pass
+
+    with pytest.raises(UnsupportedError, match=r"multi-chip program 'Many' \(host_orch at level host\)"):
+        ir.compile(Many)
+
+
+@pytest.mark.parametrize("part", ["functions", "as_python"])
+def test_the_ir_of_a_program_class_is_refused_by_name(add_program, part):
+    with pytest.raises(UnsupportedError, match=rf"AddProgram\.{part} \(the IR of a program\)"):
+        getattr(add_program, part)
+    with pytest.raises(AttributeError, match="no function 'anything_else'"):
+        add_program.anything_else  # noqa: B018
+
+
+def test_the_cores_that_a_kernel_may_count_on(builds):
+    from pypto import backend
+    from pypto.pypto_core.ir import CoreType
+
+    chip = backend.get_backend_instance(backend.BackendType.Ascend910B)
+    assert (chip.get_core_count(CoreType.CUBE), chip.get_core_count(CoreType.VECTOR)) == (24, 48)
+    counted = dict.fromkeys(CoreType, 0)
+    for die, dies in chip.soc.die_counts.items():
+        for cluster, clusters in die.cluster_counts.items():
+            for core, cores in cluster.core_counts.items():
+                counted[core.core_type] += cores * clusters * dies
+    assert counted == {CoreType.CUBE: 24, CoreType.VECTOR: 48} and chip.soc.total_core_count() == 72
+    with pytest.raises(UnsupportedError, match="a5"):
+        backend.Backend950.instance()

@@ -1,5 +1,7 @@
 """Golden data on disk: every type comes back as it was, and damage is told."""
 
+import zipfile
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -74,3 +76,17 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="PTO016"):
         golden_data.save(tmp_path / "file" / "in", {"x": np.zeros(1)})
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive"])
+def test_an_unreadable_torch_file(tmp_path, content):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"PTO017: .*x\.pt cannot be read"):
+        golden_data.load_array(tmp_path / "x.pt", np.dtype(np.int8), (1,))
+
+
+def test_a_hostile_torch_file_keeps_its_own_code(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("x/data.pkl", b"cos\nsystem\n(S'echo hostile'\ntR.")
+    with pytest.raises(InputError, match=r"PTO024: .*would call os\.system"):
+        golden_data.load_array(tmp_path / "x.pt", np.dtype(np.int8), (1,))
