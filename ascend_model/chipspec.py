@@ -78,7 +78,18 @@ def _schema() -> dict[str, str]:
             "piece_bytes": "byte",
         },
         "scalar": {"issue_cycles": "cycle", "gm_read_cycles": "cycle", "gm_write_cycles": "cycle"},
-        "sync": dict.fromkeys(("flag_issue_cycles", "barrier_cycles", "flag_cycles", "cross_core_cycles"), "cycle"),
+        "sync": dict.fromkeys(
+            (
+                "flag_issue_cycles",
+                "barrier_cycles",
+                "flag_cycles",
+                "cross_core_cycles",
+                "all_cores_cycles",
+                "cache_invalidate_cycles",
+                "line_invalidate_cycles",
+            ),
+            "cycle",
+        ),
         "vector": {"count_mode_cycles": "cycle"},
     }
     for move in MOVES:

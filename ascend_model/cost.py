@@ -170,6 +170,10 @@ def _scalar_and_sync(stream: InstructionStream, spec: ChipSpec, cost: StreamCost
         cost.l2_bytes[at] = line_bytes
     cost.hold_cycles[(kind == Kind.CROSS_SET) | (kind == Kind.CROSS_WAIT)] = _whole(spec["sync.flag_issue_cycles"])
     cost.hold_cycles[kind == Kind.BARRIER] = _whole(spec["sync.barrier_cycles"])
+    cost.hold_cycles[kind == Kind.ALL_CORES] = _whole(spec["sync.all_cores_cycles"])
+    at = kind == Kind.CACHE_INVALIDATE
+    whole, line = _whole(spec["sync.cache_invalidate_cycles"]), _whole(spec["sync.line_invalidate_cycles"])
+    cost.hold_cycles[at] = np.where(stream.args[at, 0] == 1, whole, line)
 
 
 def _issue(stream: InstructionStream, spec: ChipSpec, cost: StreamCost) -> None:

@@ -67,6 +67,8 @@ class Kind(IntEnum):
     CROSS_SET, CROSS_WAIT: one end of a cross-core signal, queued on pipe `pipe` (a `Pipe`; a wait on S
     stops all issue). The wait must name its set as a dependency.
     BARRIER: stops issue until every earlier instruction of the same core has completed.
+    CACHE_INVALIDATE: the data cache, all of it if `whole` is 1, else one line. ALL_CORES: a barrier over the cores of
+    a task, from arrival to release.
     """
 
     GM_TO_UB = 0
@@ -87,6 +89,8 @@ class Kind(IntEnum):
     CROSS_SET = 15
     CROSS_WAIT = 16
     BARRIER = 17
+    CACHE_INVALIDATE = 18
+    ALL_CORES = 19
 
 
 _RUNS = ("runs", "run_bytes")
@@ -111,6 +115,8 @@ ARG_NAMES: dict[Kind, tuple[str, ...]] = {
     Kind.CROSS_SET: ("pipe",),
     Kind.CROSS_WAIT: ("pipe",),
     Kind.BARRIER: (),
+    Kind.CACHE_INVALIDATE: ("whole",),
+    Kind.ALL_CORES: (),
 }
 """Names of the argument columns that a kind uses, in order; the other columns are 0."""
 
@@ -137,6 +143,8 @@ _HOME: dict[Kind, tuple[int, Pipe | None]] = {
     Kind.CROSS_SET: (_ANY_CORE, None),
     Kind.CROSS_WAIT: (_ANY_CORE, None),
     Kind.BARRIER: (_ANY_CORE, Pipe.S),
+    Kind.CACHE_INVALIDATE: (_ANY_CORE, Pipe.S),
+    Kind.ALL_CORES: (_ANY_CORE, Pipe.S),
 }
 
 KIND_PIPE = np.array([-1 if _HOME[k][1] is None else int(_HOME[k][1] or 0) for k in Kind], dtype=np.int8)

@@ -204,6 +204,9 @@ class Compute:
     ) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """An operator on partly valid tiles: it touches the valid cells only, the others hold the fill."""
         boxes = operand_boxes(self.run, plan.row, inputs, plan.keywords)
+        if 0 in boxes[0]:
+            # A lane that a ragged tile does not reach: nothing is computed, and the result is empty too.
+            return self._nothing(plan, arrays, boxes[0])
         queue = iter(boxes)
         parts = []
         for array in arrays:
@@ -228,6 +231,13 @@ class Compute:
         )
         data[(slice(None), *(slice(0, extent) for extent in part.shape[1:]))] = part
         return data, part.shape[1:]
+
+    def _nothing(self, plan: _Plan, arrays: list[Any], box: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+        assert plan.dtype.numpy is not None
+        lanes = max((len(a) for a in arrays if isinstance(a, np.ndarray)), default=1)
+        count = lanes * int(np.prod(plan.out.shape)) * plan.dtype.nbytes
+        data = np.full(count, FILL_BYTE, np.uint8).view(plan.dtype.numpy).reshape(lanes, *plan.out.shape)
+        return data, tuple(min(a, b) for a, b in zip(plan.out.shape, box, strict=True))
 
     def narrow(self, data: np.ndarray, dtype: DataType) -> np.ndarray:
         """An FP32 accumulator narrowed to `dtype`, to nearest even: what the fixpipe does on a store.

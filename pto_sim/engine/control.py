@@ -224,6 +224,9 @@ class LoopRange:
         if not isinstance(self.step, LaneScalar) and self.step == 0:
             raise KernelError("PTO206", "a loop step must not be zero", site=run.site(), hint="use a non-zero step")
 
+    def __len__(self) -> int:
+        return len(range(int(self.start), int(self.stop), int(self.step)))
+
     def __iter__(self) -> Iterator[int]:
         for bound in (self.start, self.stop, self.step):
             if isinstance(bound, LaneScalar):

@@ -15,9 +15,10 @@ from pto_sim.engine.recorder import BlockRecorder
 from pto_sim.engine.tile import Tile
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
-from pto_sim.program.model import ValueType
+from pto_sim.program.model import OpSignature, ValueType
 
 if TYPE_CHECKING:
+    from pto_sim.engine.cluster import Cluster
     from pto_sim.engine.run import Run
 
 # What the compiler plans with; pypto: src/backend/common/soc.cpp, pto-isa: include/pto/common/buffer_limits.hpp.
@@ -38,11 +39,14 @@ MEMORY_BYTES: Mapping[str, tuple[str, int]] = MappingProxyType(
 class CoreState:
     """One group of blocks of one task, running in lockstep.
 
-    lanes: the blocks that are active now. block: their numbers, an int if there is one block. regions: ranges of the
-    numbers of values that were made in pl.split_aiv regions. gathered: those that were brought out of one.
+    lanes: the blocks that are active now. block: their numbers, an int if there is one block.
+    unit: the core that runs a function of its own ('aic', 'aiv0', 'aiv1'), '' where lowering places each operation.
+    subblock: the vector lane. half: 'up_down' or 'left_right' where a lane computes on whole tiles and stores its half
+    of them, which is what the compiler makes of a split function; else 'none'. split: the open pl.split_aiv region.
+    ruled: something was used whose rules are checked on the whole block.
     """
 
-    __slots__ = ("block", "blocks", "gathered", "lanes", "recorder", "regions", "run", "split", "subblock")
+    __slots__ = ("block", "blocks", "cluster", "half", "lanes", "recorder", "ruled", "run", "split", "subblock", "unit")
 
     def __init__(self, run: Run, ids: np.ndarray, blocks: int) -> None:
         self.run = run
@@ -50,18 +54,40 @@ class CoreState:
         self.blocks = blocks
         self.subblock = 0
         self.split: Any = None
-        self.regions: list[tuple[int, int]] = []
-        self.gathered: set[int] = set()
+        self.unit, self.half = "", "none"
+        self.ruled = False
+        self.cluster: Cluster | None = None
         self.recorder = BlockRecorder(self.lanes)
         self.block: Any = int(ids[0]) if len(ids) == 1 else LaneScalar(self, ids.astype(np.int64), self.lanes)
+
+    def fork(self, unit: str, half: str) -> CoreState:
+        """The same blocks on one core, with a stream of its own whose value numbers differ from this one's."""
+        core = CoreState(self.run, self.lanes.ids, self.blocks)
+        core.lanes = self.lanes
+        core.recorder = BlockRecorder(self.lanes, self.recorder.numbers)
+        core.block = (
+            self.block if not isinstance(self.block, LaneScalar) else LaneScalar(core, self.block.base, self.lanes)
+        )
+        core.unit, core.half, core.subblock = unit, half, int(unit == "aiv1")
+        return core
+
+    def absorb(self, core: CoreState) -> None:
+        """Append what a core of these blocks recorded, marked as its own."""
+        self.mark(core.unit, core.half)
+        self.recorder.ops.extend(core.recorder.ops)
+        self.recorder.lane_sets.extend(core.recorder.lane_sets)
+        self.recorder.accesses.extend(core.recorder.accesses)
+        self.mark("", "none")
+
+    def mark(self, unit: str, half: str, mode: str = "none") -> None:
+        """Record on which core the following operations run; '' leaves it to lowering. mode: of the open region."""
+        attrs = (("half", half), ("mode", mode), ("unit", unit))
+        signature = OpSignature("core.mark", (), None, attrs, self.run.here())
+        self.record(self.run.recorder.signature(signature), -1, ())
 
     def make_tile(self, data: np.ndarray, type_: ValueType, dtype: DataType, **facts: Any) -> Tile:
         """A new tile with a new value number. The caller records the op that made it."""
         return Tile(self, data, type_, dtype, self.recorder.value(), **facts)
-
-    def made_in_region(self, number: int) -> bool:
-        """Whether a value was made in a pl.split_aiv region, by its number, and not brought out of it."""
-        return number not in self.gathered and any(first <= number < end for first, end in self.regions)
 
     def record(self, signature: int, out: int, ins: tuple[int, ...], gm: int = -1) -> None:
         """Record one op on the active lanes."""

@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pto_sim.engine.arrays import Array
 from pto_sim.engine.core import CoreState
+from pto_sim.engine.region_rules import Participants, check_barriers, check_regions
 from pto_sim.engine.storage import Tensor
+from pto_sim.engine.task_ids import TaskId, dependency_indices
 from pto_sim.program.alternatives import Alternatives
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import Access, TaskArg, TaskRecord
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
-
-
-class TaskId:
-    """Names a launched task in `deps=`. index: its position in the recorded Program's tasks."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int = -1) -> None:
-        self.index = index
 
 
 def launch_dummy(run: Run, deps: Any, name: str) -> TaskId:
@@ -41,7 +33,7 @@ def launch_dummy(run: Run, deps: Any, name: str) -> TaskId:
     site = run.here()
     index = len(run.recorder.tasks)
     empty = np.zeros(0, np.int32)
-    record = TaskRecord(name, "dummy", site, 0, empty, [], [], explicit_deps=_dependency_indices(run, deps))
+    record = TaskRecord(name, "dummy", site, 0, empty, [], [], explicit_deps=dependency_indices(run, deps))
     run.recorder.tasks.append(record)
     run.recorder.event("task", index, site)
     return TaskId(index)
@@ -88,6 +80,7 @@ class TaskInProgress:
         self.accesses: list[Access] = []
         self.streams = np.zeros(blocks, np.int32)
         self._written: dict[int, tuple[Tensor, bool]] = {}
+        self.participants = Participants(set(), set(), {})
         site = run.here()
         self.record = TaskRecord(
             name or f"{form}_{self.index}",
@@ -99,10 +92,11 @@ class TaskInProgress:
             [],
             sync_start=bool(options.get("sync_start", False)),
             early_resolve=bool(options.get("allow_early_resolve", False)),
-            explicit_deps=_dependency_indices(run, options.get("deps", ())),
+            explicit_deps=dependency_indices(run, options.get("deps", ())),
         )
         for entry in options.get("optimizations", ()) or ():
             self._apply(entry)
+        self.no_dep = {self._untracked(entry) for entry in options.get("no_dep_args", ()) or ()}
         run.recorder.tasks.append(self.record)
         run.recorder.event("task", self.index, site)
         run.task = self
@@ -144,42 +138,45 @@ class TaskInProgress:
                 hint="write the elements into a tile with pl.write, and store the tile once",
             )
 
+    def _untracked(self, entry: Any) -> int:
+        if not isinstance(entry, Tensor):
+            raise KernelError(
+                "PTO206",
+                "no_dep_args= takes tensors",
+                site=self.run.site(),
+                values=f"got {entry!r}",
+                hint="task ids belong in deps=",
+            )
+        return entry.storage.tensor
+
     def finish_group(self, core: CoreState) -> None:
-        """The blocks of `core` have run."""
+        """The blocks of `core` have run. Raises KernelError (PTO246) for what may not stand in a mixed task."""
+        if core.ruled or self.record.split != "none":
+            check_regions(self.run, core.recorder.ops, self.record, self.participants)
         self.streams[core.recorder.lanes.ids] = core.recorder.streams(self.run.recorder.stream)
         self.accesses.extend(core.recorder.finished_accesses())
         self.run.core = None
 
     def finish(self) -> None:
-        """Every block has run."""
+        """Every block has run. Raises KernelError (PTO244, PTO264) for a barrier that never completes."""
+        check_barriers(self.run, self.record, self.participants)
         self.record.accesses = self.accesses
         self.record.args = [
-            TaskArg(tensor.storage.tensor, used[0], used[1], tensor.offset, tensor.shape, tensor.strides, tensor.alias)
+            TaskArg(
+                tensor.storage.tensor,
+                used[0],
+                used[1],
+                tensor.offset,
+                tensor.shape,
+                tensor.strides,
+                tensor.alias,
+                tensor.no_dep or tensor.storage.tensor in self.no_dep,
+            )
             for tensor, used in self.arguments.values()
         ]
         self.run.task = None
         for observer in self.run.observers:
             observer.on_task_end(self.index, self.record)
-
-
-def _dependency_indices(run: Run, deps: Any) -> list[int]:
-    indices = []
-    if isinstance(deps, TaskId):
-        deps = [deps]
-    flat = [part for dep in deps or () for part in (dep if isinstance(dep, Array) else [dep])]
-    for dep in flat:
-        if dep is None:
-            continue
-        if not isinstance(dep, TaskId):
-            raise KernelError(
-                "PTO206",
-                "deps= takes task ids",
-                site=run.site(),
-                values=f"got {dep!r}",
-                hint="bind one with `with pl.spmd(...) as tid:` or `with pl.at(...) as tid:`",
-            )
-        indices.append(dep.index)
-    return indices
 
 
 class Spmd:
@@ -197,6 +194,8 @@ class Spmd:
             )
         self.run, self.blocks, self.name, self.options = run, count, name, options
         self._computed = isinstance(blocks, ComputedBlocks)
+        predicate = options.get("predicate")
+        self.skipped = predicate is not None and not bool(predicate)
         self.group = run.options.lanes if lockstep else 1
         if run.barriers:
             # A barrier needs every block of the task at once.
@@ -213,6 +212,10 @@ class Spmd:
 
     def __iter__(self) -> Iterator[Any]:
         run = self.run
+        if self.skipped:
+            # The scheduler retires the task without running it; what depends on it goes on.
+            self.task_id.index = launch_dummy(run, self.options.get("deps"), self.name).index
+            return
         task = TaskInProgress(run, "spmd", self.blocks, self.name, self.options)
         task.record.computed_blocks = self._computed
         self.task_id.index = task.index

@@ -1,6 +1,6 @@
 """What an operator's operands must be beyond shapes and element types; checked once for each call site and types.
 
-pypto: python/pypto/language/op/unified_ops.py (tensors and tiles), src/ir/verifier/verify_aiv_split.cpp (regions),
+pypto: python/pypto/language/op/unified_ops.py (tensors and tiles),
 src/ir/op/tensor_ops/elementwise.cpp (shift counts).
 """
 
@@ -22,7 +22,7 @@ _SHIFTS = ("shl", "shr")
 
 
 def check_operands(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
-    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO246 for work on the wrong core, PTO202 for values."""
+    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO202 for values."""
     if row.shape_rule in _ONE_LEVEL:
         _one_level(run, row, operands)
     if row.unit == "M":
@@ -35,7 +35,6 @@ def check_operands(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping
             values=f"got {operands[1]}",
             hint=f"pl.{'shr' if row.name == 'shl' else 'shl'}(x, {-operands[1]})",
         )
-    _region(run, row, [x for x in operands if isinstance(x, Tile)])
 
 
 def _one_level(run: Run, row: OpRow, operands: Sequence[Any]) -> None:
@@ -72,47 +71,4 @@ def _transposes(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping[st
                 site=run.site(),
                 values=f"operand of {len(value.shape)} dimension: {value!r}",
                 hint="reshape it to [1, N] or [N, 1]",
-            )
-
-
-def _region(run: Run, row: OpRow, tiles: Sequence[Tile]) -> None:
-    core = run.task_core(f"pl.{row.name}")
-    region = core.split
-    if region is None:
-        if row.unit == "M":
-            for tile in tiles:
-                if core.made_in_region(tile.root.number):
-                    raise KernelError(
-                        "PTO246",
-                        f"pl.{row.name} reads a tile that the vector cores made in a pl.split_aiv region",
-                        site=run.site(),
-                        values=f"{tile!r}",
-                        hint="bring it out inside the region: whole = pl.aic_gather(part)",
-                    )
-        return
-    if row.unit == "M":
-        raise KernelError(
-            "PTO246",
-            f"pl.{row.name} is cube work; the body of pl.split_aiv runs on the vector cores",
-            site=run.site(),
-            values=f"operands {', '.join(repr(tile) for tile in tiles)}",
-            hint="move it before the region, and bring its result in with pl.aiv_shard(x)",
-        )
-    axis_rule = {"up_down": "col_reduce", "left_right": "row_reduce"}.get(region.mode)
-    if row.shape_rule == axis_rule:
-        raise KernelError(
-            "PTO246",
-            f"pl.{row.name} reduces the axis that the two vector cores share",
-            site=run.site(),
-            values=f"{tiles[0]!r}, mode {region.mode.upper()}",
-            hint="reduce the other axis, or gather the halves with pl.aic_gather first",
-        )
-    for tile in tiles:
-        if tile.accumulator and not core.made_in_region(tile.root.number):
-            raise KernelError(
-                "PTO246",
-                f"pl.{row.name} reads a product of the cube inside a pl.split_aiv region",
-                site=run.site(),
-                values=f"{tile!r}",
-                hint="bring it in at the top of the region: half = pl.aiv_shard(product)",
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -87,24 +88,18 @@ class BlockRecorder:
     ops: recorded operations in order; lane_sets: the lanes on which each of them ran.
     """
 
-    __slots__ = ("_next_value", "accesses", "lane_sets", "lanes", "ops")
+    __slots__ = ("accesses", "lane_sets", "lanes", "numbers", "ops")
 
-    def __init__(self, lanes: LaneSet) -> None:
+    def __init__(self, lanes: LaneSet, numbers: Iterator[int] | None = None) -> None:
         self.lanes = lanes
+        self.numbers: Iterator[int] = itertools.count() if numbers is None else numbers
         self.ops: list[tuple[int, int, tuple[int, ...], int]] = []
         self.lane_sets: list[LaneSet] = []
         self.accesses: list[RawAccess] = []
-        self._next_value = 0
-
-    @property
-    def next_value(self) -> int:
-        """The number that the next new value gets."""
-        return self._next_value
 
     def value(self) -> int:
         """A new value number."""
-        self._next_value += 1
-        return self._next_value - 1
+        return next(self.numbers)
 
     def add(self, signature: int, out: int, ins: tuple[int, ...], gm: int, lanes: LaneSet) -> None:
         """Record one operation that ran on `lanes`."""

@@ -46,6 +46,14 @@ class FunctionFacts(NamedTuple):
     notes: tuple[SourceNote, ...] = ()
 
 
+class CoreTurn(NamedTuple):
+    """What changes when another core goes on: the core, the functions it is in, its loops with carried values."""
+
+    core: CoreState | None
+    functions: list[FunctionFacts]
+    carrying: list[Any]
+
+
 class EntryKernel(Protocol):
     """What the engine needs of an entry. `frontend.JitKernel` is one."""
 
@@ -189,6 +197,20 @@ class Run:
                 hint="put it inside `for i in pl.spmd(n):` or `with pl.at(level=pl.Level.CORE_GROUP):`",
             )
         return core
+
+    # -- cores that take turns ------------------------------------------------------------------------
+
+    def state(self) -> CoreTurn:
+        """What belongs to the core that is running."""
+        return CoreTurn(self.core, self._functions, self.carrying)
+
+    def restore(self, turn: CoreTurn) -> None:
+        """Go on with the core of `turn`."""
+        self.core, self._functions, self.carrying = turn
+
+    def forked(self, core: CoreState) -> CoreTurn:
+        """The state of a core that starts in the functions that are running now."""
+        return CoreTurn(core, list(self._functions), [])
 
     # -- what happens -------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pto_sim.engine.aiv_lanes import SplitAiv
 from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.control import Branch, Loop, LoopRange
 from pto_sim.engine.lanes import division_by_zero, logical, logical_not
@@ -11,6 +12,7 @@ from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
+from pto_sim.engine.task_ids import TaskIdCarry
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.value_types import type_of
 from pto_sim.program.errors import KernelError
@@ -33,6 +35,11 @@ class KernelRuntime:
         return Loop(require_run("a for statement"), values, saved, late)
 
     @staticmethod
+    def carry_ids(values: LoopRange, names: tuple[Any, ...]) -> TaskIdCarry:
+        """Task ids that a pl.parallel carries."""
+        return TaskIdCarry(values, names)
+
+    @staticmethod
     def uniform(condition: Any) -> bool:
         """The condition of an `if` that leaves a loop; the same on all blocks that run together."""
         require_run("an if statement").check_condition(condition)
@@ -50,6 +57,12 @@ class KernelRuntime:
                 hint="use another name for the new value",
             )
         return new
+
+    @staticmethod
+    def region(split: SplitAiv, explicit: bool) -> SplitAiv:
+        """A pl.split_aiv region; explicit: its body has pl.aiv_shard or pl.aic_gather."""
+        split.explicit = explicit
+        return split
 
     @staticmethod
     def carried(values: tuple[Any, ...]) -> CarriedShapes:

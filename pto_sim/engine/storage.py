@@ -64,10 +64,11 @@ class Tensor:
     offset and strides are in elements of the storage. `argument` is the handle under which a task
     sees the tensor: a view made inside a task belongs to the handle it was made from. `alias` is what the compiler
     knows of its buffer: 0 the buffer itself, a positive number a slice that it takes for a buffer of its own, -1
-    nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp).
+    nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp). no_dep: the launch that gets this handle has no
+    automatic dependencies on it.
     """
 
-    __slots__ = ("alias", "argument", "dtype", "name", "offset", "run", "shape", "storage", "strides", "type")
+    __slots__ = ("alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "storage", "strides", "type")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Tensor:
         self.type = ValueType(shape, storage.dtype.name, "gm")
         self.argument: Tensor = self
         self.alias = 0
+        self.no_dep = False
 
     def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, *, alias: int) -> Tensor:
         """A view of the same storage. Inside a task it counts as the argument it was made from."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pto_sim.engine.halves import stored_half
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
@@ -96,7 +97,14 @@ class Transfers:
         if run.task is not None:
             run.task.check_path(tensor, False)
         data = tile.resolve()
-        if tile.valid is not None:
+        if core.half != "none":
+            kept = stored_half(core, tile, data, offsets, sizes)
+            if kept is None:
+                return
+            data, offsets, sizes = kept
+        elif tile.valid is not None:
+            if 0 in tile.valid:
+                return
             data = data[(slice(None), *(slice(0, v) for v in tile.valid))]
             sizes = (1,) * (len(sizes) - len(tile.valid)) + tile.valid
         data = self._for_store(tensor, tile, data)

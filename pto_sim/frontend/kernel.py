@@ -31,6 +31,14 @@ from pto_sim.program.errors import InputError, KernelError
 from pto_sim.program.events import SourceNote
 from pto_sim.program.model import Site
 
+_MEETINGS = frozenset(
+    [
+        "tpush_to_aiv", "tpush_to_aic", "tpop_from_aic", "tpop_from_aiv", "tfree_to_aic", "tfree_to_aiv",
+        "aic_initialize_pipe", "aiv_initialize_pipe", "sync_set", "sync_wait",
+    ]
+)  # fmt: skip
+"""Names with which the cores of one block wait for each other; such blocks run one by one."""
+
 
 class KernelFunction(KernelCallee):
     """A function of the kernel language: its parameters, its source, and its rewritten forms.
@@ -71,7 +79,13 @@ class KernelFunction(KernelCallee):
     @functools.cached_property
     def lockstep(self) -> bool:
         """Whether blocks may run in lockstep: no construct whose control flow the rewrite leaves to Python."""
-        return not any(leaves_flow_to_python(kernel.tree) for kernel in (self, *self.reachable))
+        kernels = (self, *self.reachable)
+        return not any(leaves_flow_to_python(kernel.tree) or kernel.meets_cores for kernel in kernels)
+
+    @functools.cached_property
+    def meets_cores(self) -> bool:
+        """Whether the function uses a pipe or an event between the cores of a block, itself."""
+        return any(isinstance(node, ast.Attribute) and node.attr in _MEETINGS for node in ast.walk(self.tree))
 
     @functools.cached_property
     def barriers(self) -> bool:
@@ -179,6 +193,10 @@ class InlineKernel(KernelFunction):
         bound = self._bind(args, kwargs, run.site(), extents)
         with run.function(self.facts(run.variant), extents):
             return self.form(run.variant)(*bound)
+
+    def in_task(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it as part of the task that is running. A function of one core overrides this."""
+        return InlineKernel.__call__(self, *args, **kwargs)
 
     def _bind(self, args: Sequence[Any], kwargs: dict[str, Any], site: Site, extents: Extents) -> list[Any]:
         values = dict(zip((p.name for p in self.parameters), args, strict=False))

@@ -7,18 +7,23 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pto_sim.engine.run import require_run
+from pto_sim.frontend.annotations import TensorType
 from pto_sim.frontend.binding import Parameter
+from pto_sim.frontend.core_functions import CoreFunction, GroupFunction
 from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.kernel import InlineKernel, KernelFunction
+from pto_sim.frontend.names import called_attribute
 from pto_sim.frontend.task_functions import InCoreKernel
 from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.program.model import Site
 
-_TASKS = ("incore", "aic", "aiv")
+_TASKS = ("incore", "aic", "aiv", "group")
 _ABOVE_CHIP = ("host", "cluster_0", "cluster_1", "cluster_2", "global")
 # What a program has of the compiler's IR (pypto: python/pypto/pypto_core/ir.pyi, class Program).
 _COMPILER_PARTS = ("as_python", "functions", "get_function", "get_global_var", "span", "serialize")
-_PLAIN = ("opaque", "orchestration", "inline", "graph", "group", "spmd")
+_PLAIN = ("opaque", "orchestration", "inline", "graph", "spmd")
 
 
 class _Method:
@@ -28,6 +33,7 @@ class _Method:
     kind = "opaque"
     level: Any = None
     renames = False
+    attrs: Any = None
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -59,7 +65,23 @@ class _Method:
 
 
 class TaskMethod(_Method, InCoreKernel):
-    """A method of type InCore, AIC or AIV."""
+    """A method of type InCore."""
+
+    def in_task(self, *args: Any, **kwargs: Any) -> Any:
+        """The body; its split mode is that of the task."""
+        mode = (self.attrs or {}).get("split")
+        task = require_run(f"'{self.name}'").task
+        if mode is not None and task is not None:
+            task.record.split = mode
+        return super().in_task(*args, **kwargs)
+
+
+class CoreMethod(_Method, CoreFunction):
+    """A method of type AIC or AIV."""
+
+
+class GroupMethod(_Method, GroupFunction):
+    """A method of type Group."""
 
 
 class PlainMethod(_Method, InlineKernel):
@@ -67,7 +89,34 @@ class PlainMethod(_Method, InlineKernel):
 
 
 class EntryMethod(_Method, JitKernel):
-    """The method that the host calls."""
+    """The method that the host calls. A tensor that it writes without declaring it is one in place."""
+
+    @functools.cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters after `self`, with directions."""
+        written = _written_names(self.tree)
+        return tuple(
+            Parameter(p.name, p.type.directed("inout"))
+            if p.name in written and isinstance(p.type, TensorType) and p.type.direction == "in"
+            else p
+            for p in super().parameters
+        )
+
+
+def _written_names(tree: ast.FunctionDef) -> set[str]:
+    """Names that a function writes itself: `x[...] = `, pl.assemble(x, ...), pl.store(..., x), pl.write(x, ...)."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        target: ast.expr | None = None
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            target = node.value
+        elif isinstance(node, ast.Call) and called_attribute(node) in ("assemble", "write") and node.args:
+            target = node.args[0]
+        elif isinstance(node, ast.Call) and called_attribute(node) == "store" and len(node.args) > 2:
+            target = node.args[2]
+        if isinstance(target, ast.Name):
+            found.add(target.id)
+    return found
 
 
 def function(
@@ -88,12 +137,19 @@ def function(
             external_source=external_source,
         )  # fmt: skip
     if external_source is not None:
-        raise UnsupportedError("pl.function(external_source=)", hint="write the function with pl operators")
-    kind = TaskMethod if type in _TASKS else PlainMethod
-    method = kind(decorated, auto_scope)
-    method.level = level
-    method.kind = type
+        code = decorated.__code__
+        site = Site(code.co_filename, code.co_firstlineno, decorated.__name__)
+        raise UnsupportedError(
+            "pl.function(external_source=)", site=site, hint="write the same computation with pl operators"
+        )
+    method = _KINDS.get(type, PlainMethod)(decorated, auto_scope)
+    method.level, method.kind, method.attrs = level, type, attrs
     return method
+
+
+_KINDS: dict[str, Callable[..., Any]] = {
+    "incore": TaskMethod, "aic": CoreMethod, "aiv": CoreMethod, "group": GroupMethod,
+}  # fmt: skip
 
 
 class KernelProgram:
@@ -102,7 +158,7 @@ class KernelProgram:
     def __init__(self, cls: type) -> None:
         self.name = self.__name__ = cls.__name__
         self.__doc__ = cls.__doc__
-        methods = {n: m for n, m in vars(cls).items() if isinstance(m, (TaskMethod, PlainMethod))}
+        methods: dict[str, Any] = {n: m for n, m in vars(cls).items() if isinstance(m, _Method)}
         for name, method in methods.items():
             method.program = self
             setattr(self, name, method)
@@ -126,7 +182,7 @@ class KernelProgram:
         return self
 
     @property
-    def methods(self) -> dict[str, TaskMethod | PlainMethod]:
+    def methods(self) -> dict[str, Any]:
         """The functions of the program by name, in the order of the class."""
         return dict(self._methods)
 

@@ -9,7 +9,9 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * a value that a `pl.at` computes and that is read after it becomes a buffer at the end of its body;
 * `x = pl.create_tensor(...)` tells the buffer its name, and whether its size is computed just before it;
   so does the number of blocks of a `pl.spmd`;
-* an assignment that may not change the type of its name says what the name held before.
+* an assignment that may not change the type of its name says what the name held before;
+* task ids that a `pl.parallel` rebinds become arrays, one id for each iteration;
+* a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
 """
@@ -20,6 +22,7 @@ import ast
 import copy
 from collections.abc import Sequence
 
+from pto_sim.frontend.declared_calls import declared_call, task_names
 from pto_sim.frontend.names import (
     bound_names,
     called_attribute,
@@ -33,6 +36,8 @@ from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
 from pto_sim.frontend.typed_names import TypedNames
 
 RUNTIME = "__pto"
+_POPS = frozenset({"tpop_from_aic", "tpop_from_aiv"})
+_CROSSINGS = frozenset({"aiv_shard", "aic_gather"})
 LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
 _NAMED = frozenset({"create_tensor", "create_tile", "create"})
 
@@ -95,6 +100,8 @@ class _Rewriter:
             return [node]
         if isinstance(node, ast.Assign):
             return self._assign(node)
+        if isinstance(node, ast.AnnAssign) and node.value is not None and called_attribute(node.value) in _POPS:
+            node.value = _at(node.value, declared_call(node.value, node.annotation))
         return [_Logic(self._locals).visit(node)]
 
     def _expression(self, node: ast.expr) -> ast.expr:
@@ -223,11 +230,29 @@ class _Rewriter:
             values = ast.Subscript(values, ast.Constant(0), ast.Load())
         return [start, node, _at(node, ast.Assign([copy.deepcopy(target)], values))]
 
+    def _carrying_ids(self, node: ast.For, names: set[str]) -> list[ast.stmt]:
+        """A pl.parallel keeps the task ids that it binds to `names` in every iteration."""
+        if not names:
+            return [node]
+        ids = sorted(names)
+        loop, carry = self._fresh("loop"), self._fresh("carry")
+        before = _at(node, ast.Assign([_store(loop)], node.iter))
+        start = _at(node, ast.Assign([_store(carry)], _call("carry_ids", _load(loop), _tuple(ids))))
+        node.iter = _at(node.iter, _load(loop))
+        held: ast.expr = ast.Call(_method(carry, "enter"), [], [])
+        enter = _at(node, ast.Assign([_store_tuple(ids)], held))
+        node.body = [enter, *node.body, *_leave(node, carry, ids)]
+        after = _at(node, ast.Assign([_store_tuple(ids)], copy.deepcopy(held)))
+        return [before, start, node, after]
+
     def _for(self, node: ast.For) -> list[ast.stmt]:
         self._runtime_names.counts(node.target)
         if called_attribute(node.iter) == "spmd":
             self._computed_blocks(node.iter)
         node.iter = self._expression(node.iter)
+        if called_attribute(node.iter) == "split_aiv":
+            explicit = any(called_attribute(inner) in _CROSSINGS for part in node.body for inner in ast.walk(part))
+            node.iter = _at(node.iter, _call("region", node.iter, ast.Constant(explicit)))
         if isinstance(node.iter, ast.Call) and any(k.arg == "init_values" for k in node.iter.keywords):
             return self._carrying(node)
         targets = bound_names([node.target])
@@ -246,6 +271,8 @@ class _Rewriter:
         first, settle = self._kept_shapes(node, names)
         node.body = [*copy.deepcopy(settle), *node.body]
         if plain:
+            if called_attribute(node.iter) == "parallel":
+                return [*first, *self._carrying_ids(node, set(names) & task_names(again)), *settle]
             return [*first, node, *settle]
         loop, part = self._fresh("loop"), self._fresh("part")
         start = _at(node, ast.Assign([_store(loop)], _call("loop", node.iter, _tuple(names), _strings(late))))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pto_sim.engine.launches import At, Spmd, TaskId, launch_dummy
+from pto_sim.engine.launches import At, Spmd, launch_dummy
 from pto_sim.engine.run import require_run
+from pto_sim.engine.task_ids import TaskId
 from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.kernel import InlineKernel
 from pto_sim.program.errors import KernelError, UnsupportedError
@@ -22,9 +23,9 @@ class InCoreKernel(InlineKernel):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         run = require_run(f"'{self.name}'")
         if run.core is not None:
-            return super().__call__(*args, **kwargs)
+            return self.in_task(*args, **kwargs)
         with At(run, self.name, {}):
-            return super().__call__(*args, **kwargs)
+            return self.in_task(*args, **kwargs)
 
 
 class ExternKernel(KernelCallee):
@@ -91,6 +92,14 @@ def _launch(kernel: Any, args: tuple[Any, ...], blocks: Any, options: dict[str, 
             hint=f"pl.{form}(kernel, *args): the function itself, not its call",
         )
     known = {name: options.pop(name) for name in _OPTIONS if name in options}
+    if run.core is not None:
+        raise KernelError(
+            "PTO204",
+            "a task cannot launch another task",
+            site=run.site(),
+            values=f"pl.{form} inside the body of a task",
+            hint="launch both from the orchestration",
+        )
     predicate = known.pop("predicate", None)
     if predicate is not None and not bool(predicate):
         return (*[arg for arg, p in zip(args, kernel.parameters, strict=False) if p.is_written],
@@ -99,11 +108,11 @@ def _launch(kernel: Any, args: tuple[Any, ...], blocks: Any, options: dict[str, 
     task = TaskId()
     if blocks is None:
         with At(run, kernel.name, known) as task:
-            value = InlineKernel.__call__(kernel, *args, **options)
+            value = kernel.in_task(*args, **options)
     else:
         launch = Spmd(run, blocks, kernel.name, run.lockstep and kernel.lockstep, known)
         for _ in launch:
-            value = InlineKernel.__call__(kernel, *args, **options)
+            value = kernel.in_task(*args, **options)
         task = launch.task_id
     return (*_results(value), task)
 

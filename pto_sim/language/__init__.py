@@ -44,6 +44,7 @@ from pto_sim.language.padding import (
     static_print,
     transpose_view,
 )
+from pto_sim.language.pipes import *  # noqa: F403
 from pto_sim.language.scalars import max, min
 from pto_sim.language.selection import *  # noqa: F403
 from pto_sim.language.statements import (
@@ -53,6 +54,7 @@ from pto_sim.language.statements import (
     cluster,
     cond,
     cross_core_slot,
+    func_attr,
     manual_scope,
     parallel,
     pipeline,
@@ -91,9 +93,9 @@ globals().update(named_calls("pl", {name: value for name, value in globals().ite
 __all__ = [
     "ND", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at", "ci", "cluster", "cond", "const",
     "create_l1", "create_tensor", "create_tile", "cross_core_slot", "distributed", "dump_tag", "dynamic",
-    "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace", "full", "function", "gather_row",
-    "inline", "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch",
-    "program", "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split",
+    "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace", "full", "func_attr", "function",
+    "gather_row", "inline", "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline",
+    "prefetch", "program", "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split",
     "split_aiv", "spmd", "spmd_submit", "static_assert", "static_print", "store", "submit", "system", "tensor",
     "tile", "transpose_view", "unroll", "while_", "write", "yield_",
 ]  # fmt: skip

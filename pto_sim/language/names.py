@@ -12,9 +12,7 @@ from pto_sim.program.model import Site
 
 # Names of pypto.language that are known and not modelled (pypto: python/pypto/language/__init__.py).
 _NOT_MODELLED_TEXT = """
-MemRef TileView
-func_attr tfree_to_aic tfree_to_aiv tpop_from_aic tpop_from_aiv
-tpush_to_aic tpush_to_aiv view
+MemRef TileView view
 """
 NOT_MODELLED = frozenset(_NOT_MODELLED_TEXT.split())
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pto_sim.engine.run import require_run
+from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.windows import Window
 from pto_sim.language.storage import _extents, full, pad_number, slice
@@ -92,4 +93,11 @@ def dump_tag(*tensors: Any) -> None:
 
 def no_dep(t: Any) -> Any:
     """The same tensor, passed to a launch without automatic dependencies."""
-    return t
+    run = require_run("pl.no_dep")
+    if not isinstance(t, Tensor):
+        raise KernelError(
+            "PTO206", "pl.no_dep takes a tensor", site=run.site(), values=f"got {t!r}", hint="wrap the argument itself"
+        )
+    handle = t.view(t.shape, t.strides, t.offset, alias=t.alias)
+    handle.no_dep = True
+    return handle

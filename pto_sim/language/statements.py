@@ -18,34 +18,32 @@ _SPMD = ("sync_start", "name_hint", "optimizations", "deps", "allow_early_resolv
 _AT = (
     "level", "role", "optimizations", "deps", "no_dep_args", "dumps", "allow_early_resolve", "name_hint", "windowize",
 )  # fmt: skip
-_NOT_MODELLED = ("windowize",)
 
 
-def _refuse(form: str, options: dict[str, Any]) -> None:
-    run = require_run(f"pl.{form}")
-    known_options(run, form, options, _SPMD if form == "spmd" else _AT)
-    for name in _NOT_MODELLED:
-        if options.get(name) is not None:
-            raise UnsupportedError(f"pl.{form}({name}=)", site=run.site())
-
-
-def spmd(blocks: Any, **options: Any) -> Spmd:
+def spmd(blocks: Any = None, **options: Any) -> Spmd:
     """`for i in pl.spmd(n):` or `with pl.spmd(n) as tid:`: n blocks, one task.
 
-    sync_start, name_hint, optimizations, deps, allow_early_resolve: as in the language; none changes a value.
+    sync_start, name_hint, optimizations, deps, allow_early_resolve: as in the language; none changes a value. With a
+    false predicate= the blocks do not run, and what depends on the task goes on. The blocks may be named core_num=.
     """
-    _refuse("spmd", options)
     run = require_run("pl.spmd")
+    known_options(run, "spmd", options, (*_SPMD, "core_num"))
+    blocks = options.pop("core_num", None) if blocks is None else blocks
     return Spmd(run, blocks, str(options.get("name_hint", "")), run.lockstep, options)
 
 
 def at(**options: Any) -> At:
-    """`with pl.at(level=pl.Level.CORE_GROUP) as tid:`: its body is one task of one block."""
-    _refuse("at", options)
+    """`with pl.at(level=pl.Level.CORE_GROUP) as tid:`: its body is one task of one block.
+
+    windowize= lets the compiler narrow the task's outputs to the windows that it writes, which changes no value.
+    """
     run = require_run("pl.at")
+    known_options(run, "at", options, _AT)
     if options.get("level") != Level.CORE_GROUP:
         raise UnsupportedError(
-            f"pl.at(level={options.get('level')!r})", site=run.site(), hint="use level=pl.Level.CORE_GROUP"
+            f"a scope of another level, pl.at(level={options.get('level')!r})",
+            site=run.site(),
+            hint="level=pl.Level.CORE_GROUP makes a task; other levels spread a program over chips and hosts",
         )
     return At(run, str(options.get("name_hint", "")), options)
 
@@ -87,6 +85,19 @@ def yield_(*values: Any) -> Any:
     if run.carrying:
         run.carrying[-1].carried = values
     return result
+
+
+def func_attr(attrs: Any) -> None:
+    """Attributes of the function, `pl.func_attr({"split": pl.SplitMode.UP_DOWN})`; its first statements."""
+    run = require_run("pl.func_attr")
+    if not isinstance(attrs, dict) or not all(isinstance(key, str) for key in attrs):
+        raise KernelError(
+            "PTO206",
+            "pl.func_attr takes a dict with names as keys",
+            site=run.site(),
+            values=f"got {attrs!r}",
+            hint='pl.func_attr({"split": pl.SplitMode.UP_DOWN})',
+        )
 
 
 def cluster(name_hint: str = "") -> Any:

@@ -8,13 +8,13 @@ from typing import Any
 
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
-from pto_sim.language import cube, indexed, operators, padding, selection, storage
+from pto_sim.language import cube, indexed, operators, padding, pipes, selection, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
 from pto_sim.program.errors import UnsupportedError
 
 MaskPattern = indexed.MaskPattern
-_MODULES = (operators, storage, padding, cube, selection, indexed)
+_MODULES = (operators, storage, padding, cube, selection, indexed, pipes)
 
 
 def get_block_idx() -> Any:
@@ -31,9 +31,11 @@ def get_subblock_idx() -> int:
     """The vector core of the running block's pair, 0 or 1."""
     run = require_run("pl.tile.get_subblock_idx")
     core = run.task_core("pl.tile.get_subblock_idx")
-    if core.split is None:
+    if core.split is None and not core.unit.startswith("aiv"):
         raise UnsupportedError(
-            "pl.tile.get_subblock_idx outside a pl.split_aiv region", site=run.site(), hint="use pl.split_aiv(2)"
+            "pl.tile.get_subblock_idx in a function of both cores",
+            site=run.site(),
+            hint="use it in a pl.split_aiv(2) region, or in a function of type AIV that a group calls",
         )
     return core.subblock
 

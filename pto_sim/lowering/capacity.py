@@ -167,8 +167,8 @@ class Capacity:
         """The consumer's copy of the pipe's slots."""
         if self.pipe is None:
             return 0
-        own = [d for d in self.pipe.directions if (VEC if d == CUBE_TO_VECTOR else MAT) == memory]
-        return len(own) * self.pipe.slots_per_direction * self.pipe.slot_bytes
+        consumers = {VEC: CUBE_TO_VECTOR, MAT: VECTOR_TO_CUBE}
+        return self.pipe.ring_bytes(consumers[memory]) if memory in consumers else 0
 
     def check(self) -> None:
         """Raise KernelError if one op's operands and the tiles that must survive it exceed a memory."""

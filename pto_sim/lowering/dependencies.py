@@ -64,12 +64,14 @@ class DependencyTracker:
             _merge(edges, Edge(producer, "tensormap", wait=True))
 
     def _tracks(self, arg: TaskArg) -> bool:
-        """Whether the argument is looked up and registered.
+        """Whether the argument is looked up and registered: not one that the author left out (pl.no_dep).
 
         A view of a manual_dep tensor is tracked again: generated views reset the flag
         (simpler: src/common/task_interface/tensor.h).
         """
         info = self.program.tensors[arg.tensor]
+        if arg.no_dep:
+            return False
         return not info.manual_dep or arg.offset != 0 or arg.shape != info.shape
 
 

@@ -22,6 +22,7 @@ from pto_sim.lowering.lanes import Lanes
 from pto_sim.lowering.lowered import L0Use
 from pto_sim.lowering.lowered import Pipe as GmPipe
 from pto_sim.lowering.opclass import Role
+from pto_sim.lowering.pipe_ends import PipeEnds
 from pto_sim.lowering.scalar_loops import SCALAR_STEP_CYCLES, emit_gather, emit_scatter
 from pto_sim.lowering.schedule import OP, PUSH, Schedule, Step
 from pto_sim.lowering.storage import BufferKeys, Lifetime
@@ -62,6 +63,8 @@ class StreamLowering:
         self.keys = keys
         self.cross = CrossCore(self.emitter, stream, program, split, pipe, lanes)
         self.cube = CubeEmission(self.emitter)
+        self.ends = PipeEnds(self.emitter, stream, program, split, pipe)
+        self.block_lanes = lanes
         self.unpacked = set(unpacked_views(stream, program, split))
         self.stored_into = dict(loads_into_tiles(stream, split))
 
@@ -82,10 +85,14 @@ class StreamLowering:
         op = self.stream.ops[index]
         signature = self.program.signatures[op.signature]
         role = self.split.roles[index]
+        place = self.split.places[index]
+        placed = 0 if not place.unit else AIC if place.unit == "aic" else AIV
+        self.lanes = Lanes(place.half, (place.core,)) if placed == AIV else self.block_lanes
         for unit in (AIC, AIV):
-            if step.units & self.split.needs & unit:
+            if step.units & self.split.needs & unit and (not placed or placed == unit):
                 self._ISSUE[role](self, index, op, signature, unit)
                 self.cross.after(index, unit)
+                self.ends.after(index, unit, self.lanes, signature.site)
 
     def _cores(self, unit: int) -> Iterator[Core]:
         yield from (Core.AIC,) if unit == AIC else self.lanes.cores
@@ -292,6 +299,19 @@ class StreamLowering:
             rows, cols = self.lanes.part(core, source.shape)
             emit_scatter(self.emitter, core, signature, rows * cols, itemsize_bytes(source.dtype), reads)
 
+    def _push(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        self.ends.push(op, signature, self.lanes)
+
+    def _pop(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        self.ends.pop(op, signature, self.lanes)
+
+    def _free(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        self.ends.free(self.split.root[op.ins[0]], next(iter(self._cores(unit))), signature.site)
+
+    def _sync(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
+        for core in self._cores(unit):
+            self.ends.synchronise(signature, core)
+
     def _nothing(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:
         """A view has no instruction."""
 
@@ -299,4 +319,5 @@ class StreamLowering:
         Role.LOOP: _loop, Role.LOAD: _load, Role.STORE: _store, Role.READ: _read, Role.WRITE: _write,
         Role.SCALAR: _scalar, Role.GATHER: _gather, Role.SCATTER: _scatter,
         Role.CREATE: _create, Role.ASSEMBLE: _assemble, Role.CUBE: _matmul, Role.VECTOR: _vector, Role.VIEW: _nothing,
+        Role.MARK: _nothing, Role.PUSH: _push, Role.POP: _pop, Role.FREE: _free, Role.SYNC: _sync,
     }  # fmt: skip

@@ -133,7 +133,7 @@ class _Lowering:
     def _registered(self, args: Sequence[TaskArg], directions: Sequence[str]) -> int:
         """TensorMap entries that a task makes: one for each output that is not a manual_dep tensor."""
         return sum(
-            direction != INPUT and not self.program.tensors[arg.tensor].manual_dep
+            direction != INPUT and not arg.no_dep and not self.program.tensors[arg.tensor].manual_dep
             for arg, direction in zip(args, directions, strict=True)
         )
 

@@ -19,23 +19,31 @@ class Pipe:
     """The hidden GM ring of a mixed task, one ring for each direction and block.
 
     directions: some of 'c2v' (cube to vector) and 'v2c'. slots: of one block over all directions.
-    total_bytes: blocks * slots * slot_bytes, unrounded: what the task's gm_pipe_buffer takes in the heap.
+    rings: (direction, slots, slot bytes) of each ring that the author sets up; without one the compiler does.
+    total_bytes: what the task's gm_pipe_buffer takes in the heap, unrounded.
     """
 
     directions: tuple[str, ...]
     slot_bytes: int
     slots: int
     blocks: int
+    rings: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def slots_per_direction(self) -> int:
         """Slots of one ring: how far a producer may run ahead of its consumer."""
-        return self.slots // len(self.directions)
+        return self.slots // len(self.directions) if self.directions else 0
 
     @property
     def total_bytes(self) -> int:
         """Bytes of the gm_pipe_buffer before rounding."""
-        return self.blocks * self.slots * self.slot_bytes
+        own = sum(slots * slot_bytes for _, slots, slot_bytes in self.rings)
+        return self.blocks * (self.slots * self.slot_bytes + own)
+
+    def ring_bytes(self, direction: str) -> int:
+        """Bytes of the consumer's own copy of a direction's slots."""
+        own = sum(slots * slot_bytes for found, slots, slot_bytes in self.rings if found == direction)
+        return own + (self.slots_per_direction * self.slot_bytes if direction in self.directions else 0)
 
 
 @dataclass(frozen=True)

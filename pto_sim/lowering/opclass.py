@@ -9,7 +9,7 @@ from pto_sim.program.errors import UnsupportedError
 
 
 class Role(Enum):
-    """How lowering treats an op. VIEW and CREATE produce no instruction. GATHER and SCATTER access GM by an index."""
+    """How lowering treats an op. VIEW, CREATE, MARK produce no instruction. GATHER, SCATTER access GM by an index."""
 
     LOAD = "load"
     STORE = "store"
@@ -24,6 +24,11 @@ class Role(Enum):
     SCALAR = "scalar"
     GATHER = "gather"
     SCATTER = "scatter"
+    MARK = "mark"
+    PUSH = "push"
+    POP = "pop"
+    FREE = "free"
+    SYNC = "sync"
 
 
 LOADS = (Role.LOAD, Role.GATHER)
@@ -48,6 +53,22 @@ _ROLES = {
     "loop.begin": Role.LOOP,
     "loop.iter": Role.LOOP,
     "loop.end": Role.LOOP,
+    "core.mark": Role.MARK,
+    "pipe": Role.MARK,
+    "tpush": Role.PUSH,
+    "tpop": Role.POP,
+    "tfree": Role.FREE,
+    "sync_set": Role.SYNC,
+    "sync_wait": Role.SYNC,
+    "set_ffts": Role.SYNC,
+    "sync_src": Role.SYNC,
+    "sync_dst": Role.SYNC,
+    "bar_v": Role.SYNC,
+    "bar_m": Role.SYNC,
+    "bar_all": Role.SYNC,
+    "fence": Role.SYNC,
+    "cacheinvalid": Role.SYNC,
+    "syncall": Role.SYNC,
 }
 
 

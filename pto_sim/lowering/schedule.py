@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pto_sim.lowering.core_order import interleaved, placed_everywhere
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR
 from pto_sim.lowering.opclass import Role
 from pto_sim.lowering.unit_split import AIC, AIV, BOTH, UnitSplit
-from pto_sim.program.model import Stream
+from pto_sim.program.model import OpSignature, Stream
 
 OP, PUSH, POP = "op", "push", "pop"
 
@@ -49,9 +50,15 @@ class Schedule:
         return depth.aic if unit == AIC else depth.aiv
 
 
-def schedule(stream: Stream, split: UnitSplit, slots_per_direction: int) -> Schedule:
+def schedule(stream: Stream, split: UnitSplit, slots_per_direction: int, signatures: list[OpSignature]) -> Schedule:
     """Issue order of a stream. slots_per_direction bounds how far the cube may run ahead."""
-    return _Scheduler(stream, split, slots_per_direction).run()
+    found = _Scheduler(stream, split, slots_per_direction).run()
+    if not placed_everywhere(split):
+        return found
+    # Functions of one core each: no transfer of the compiler's, and nothing for it to move.
+    units = [BOTH if role is Role.LOOP else unit for role, unit in zip(split.roles, split.units, strict=True)]
+    steps = (Step(OP, index, units[index]) for index in interleaved(stream, split, signatures) if units[index])
+    return Schedule(tuple(steps), found.depths)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pto_sim.lowering.capacity import Capacity, merge_peaks, task_peaks
 from pto_sim.lowering.instructions import LoweredStream, StreamLowering
 from pto_sim.lowering.lanes import lanes_of
 from pto_sim.lowering.lowered import L0Use, Pipe
-from pto_sim.lowering.pipes import size_pipe
+from pto_sim.lowering.pipes import author_rings, size_pipe
 from pto_sim.lowering.row_width import check_rows
 from pto_sim.lowering.schedule import schedule
 from pto_sim.lowering.storage import BufferKeys, lifetimes
@@ -66,9 +66,11 @@ class StreamPool:
         units = 0
         for split in splits:
             units |= split.needs
-        kind = task_kind(units)
-        transfers = [transfer for split in splits for transfer in split.transfers]
-        pipe = size_pipe(transfers, record.blocks, self.pipe_slots, record.slot_num)
+        both_lanes = any(place.unit == "aiv1" for split in splits for place in split.places)
+        kind = "MIX" if both_lanes else task_kind(units)
+        transfers = [transfer for split in splits for transfer in (*split.transfers, *split.crossings)]
+        rings = author_rings((self.program.streams[s] for s in streams), self.program.signatures)
+        pipe = size_pipe(transfers, record.blocks, self.pipe_slots, record.slot_num, rings)
         numbers = np.array([self._lower(int(s), kind, record.split, pipe) for s in streams], dtype=np.int32)
         tiles = {tile: None for number in numbers for tile in self._streams[number].l0_tiles}
         on_chip = [task_peaks([self._capacities[n] for n in numbers])] if len(numbers) else []
@@ -89,7 +91,7 @@ class StreamPool:
             return known
         recorded, split = self.program.streams[stream], self._split(stream)
         lanes = lanes_of(kind, split_mode)
-        order = schedule(recorded, split, max(1, slots))
+        order = schedule(recorded, split, max(1, slots), self.program.signatures)
         lives = lifetimes(recorded, split)
         capacity = Capacity(recorded, self.program, split, lives, BufferKeys(recorded, split, order), lanes, pipe)
         check_rows(recorded, self.program, split, lives)

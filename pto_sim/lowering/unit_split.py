@@ -16,6 +16,7 @@ from pto_sim.lowering.dtypes import nbytes
 from pto_sim.lowering.loops import LoopNest, scan_loops
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR, VECTOR_TO_CUBE
 from pto_sim.lowering.opclass import LOADS, Role, role_of
+from pto_sim.lowering.places import Place, places_of
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.model import OpSignature, Program, Site, Stream, ValueType
 
@@ -24,6 +25,8 @@ AIV = 2
 BOTH = AIC | AIV
 
 VEC, MAT, ACC = "vec", "mat", "acc"
+SLOT = "slot"
+"""A slot of a pipe in GM, which takes no on-chip memory."""
 
 
 class Transfer(NamedTuple):
@@ -48,7 +51,8 @@ class UnitSplit:
     roles: role of each op. units: bit mask of AIC, AIV that runs the op (0: no instruction). root: value -> the
     value that owns its storage. homes: root -> set of memories of that storage. types: value -> its type.
     transfers: in program order. crossing_of: (op, value) -> index into transfers for an operand that arrives
-    through a pipe. needs: bit mask of units that the stream's own ops require.
+    through a pipe. needs: bit mask of units that the stream's own ops require. places: where each op was recorded.
+    crossings: transfers that are ops of the stream, for the size of the pipe.
     """
 
     roles: tuple[Role, ...]
@@ -60,6 +64,8 @@ class UnitSplit:
     crossing_of: dict[tuple[int, int], int]
     needs: int
     nest: LoopNest
+    places: tuple[Place, ...]
+    crossings: tuple[Transfer, ...] = ()
 
 
 def task_kind(units: int) -> str:
@@ -77,6 +83,14 @@ def split_units(stream: Stream, program: Program) -> UnitSplit:
     return _Splitter(stream, program.signatures, program.sites).run()
 
 
+_ALWAYS_LIVE = frozenset(
+    {
+        Role.STORE, Role.SCATTER, Role.WRITE, Role.READ, Role.LOOP, Role.SCALAR, Role.MARK, Role.PUSH, Role.POP,
+        Role.FREE, Role.SYNC,
+    }
+)  # fmt: skip
+
+
 class _Splitter:
     def __init__(self, stream: Stream, signatures: list[OpSignature], sites: list[Site]) -> None:
         self.ops = stream.ops
@@ -84,6 +98,7 @@ class _Splitter:
         self.sites = sites
         self.nest = scan_loops(stream, signatures)
         self.roles = tuple(self._role(index) for index in range(len(self.ops)))
+        self.places = places_of(stream, signatures)
         self.root: dict[int, int] = {}
         self.types: dict[int, ValueType] = {}
         self.definition: dict[int, int] = {}
@@ -100,7 +115,12 @@ class _Splitter:
         for unit in units:
             needs |= unit
         for index, role in enumerate(self.roles):
-            if role is Role.READ:
+            placed = self._placed(index)
+            if placed and role in (Role.READ, Role.WRITE, Role.SYNC):
+                units[index] = placed
+            elif role is Role.SYNC:
+                units[index] = self._sync_unit(index, needs)
+            elif role is Role.READ:
                 units[index] = needs or AIV
             elif role is Role.WRITE:
                 units[index] = AIC if needs == AIC else AIV
@@ -109,8 +129,46 @@ class _Splitter:
         if not needs and any(units):
             needs = AIV
         return UnitSplit(
-            self.roles, tuple(units), self.root, self.homes, self.types, transfers, crossing_of, needs, self.nest
+            self.roles,
+            tuple(units),
+            self.root,
+            self.homes,
+            self.types,
+            transfers,
+            crossing_of,
+            needs,
+            self.nest,
+            self.places,
+            self._crossings(),
         )
+
+    def _crossings(self) -> tuple[Transfer, ...]:
+        """Tiles that cross through the compiler's pipe because a pl.split_aiv region says so."""
+        found = []
+        for index, role in enumerate(self.roles):
+            signature = self.signatures[index]
+            if role is not Role.PUSH and role is not Role.POP:
+                continue
+            attrs, whole = dict(signature.attrs), signature.ins[0] if role is Role.PUSH else signature.out
+            # A slot holds the whole tile: what the cube pushes, or what it pops.
+            by_cube = (role is Role.PUSH) == (attrs["direction"] == CUBE_TO_VECTOR)
+            if attrs["pipe"] == -1 and by_cube and whole is not None:
+                body = self.nest.body_of[index]
+                found.append(Transfer(index, self.ops[index].out, str(attrs["direction"]), nbytes(whole), body))
+        return tuple(found)
+
+    def _placed(self, index: int) -> int:
+        """The unit on which the op was recorded, 0 if lowering decides."""
+        unit = self.places[index].unit
+        return 0 if not unit else AIC if unit == "aic" else AIV
+
+    def _sync_unit(self, index: int, needs: int) -> int:
+        """Units that execute a synchronisation outside every placed part."""
+        attrs = dict(self.signatures[index].attrs)
+        units = attrs.get("units")
+        if isinstance(units, tuple):
+            return (AIC if "aic" in units else 0) | (AIV if any(str(u).startswith("aiv") for u in units) else 0)
+        return {"aic_only": AIC, "aiv_only": AIV}.get(str(attrs.get("core_type")), needs or AIV)
 
     def _role(self, index: int) -> Role:
         try:
@@ -137,9 +195,7 @@ class _Splitter:
         live = [False] * len(self.ops)
         for index in range(len(self.ops) - 1, -1, -1):
             op, role = self.ops[index], self.roles[index]
-            if role in (Role.STORE, Role.SCATTER, Role.WRITE, Role.READ, Role.LOOP, Role.SCALAR) or (
-                op.out >= 0 and self.root[op.out] in needed
-            ):
+            if role in _ALWAYS_LIVE or (op.out >= 0 and self.root[op.out] in needed):
                 live[index] = True
                 needed.update(self.root[value] for value in op.ins)
         return live
@@ -164,6 +220,10 @@ class _Splitter:
             elif role is Role.GATHER:
                 memory = dict(self.signatures[self.definition[root]].attrs)["memory"]
                 self.homes[root] = frozenset({MAT if memory == "mat" else VEC})
+            elif role is Role.PUSH:
+                self.homes[root] = frozenset({SLOT})
+            elif role is Role.POP:
+                self.homes[root] = frozenset({VEC if self._direction(self.definition[root]) == CUBE_TO_VECTOR else MAT})
         for wanted in (Role.CREATE, Role.LOAD):  # a destination of an assemble is placed before its sources
             for root in roots:
                 if self.roles[self.definition[root]] is wanted:
@@ -184,6 +244,10 @@ class _Splitter:
         narrow = signature.out is not None and signature.out.dtype in ("BF16", "FP16")
         return narrow and bool(uses[root]) and all(self._is_cube_operand(i, p) for i, p in uses[root])
 
+    def _direction(self, index: int) -> str:
+        """Direction of a push or pop."""
+        return str(dict(self.signatures[index].attrs)["direction"])
+
     def _is_cube_operand(self, index: int, position: int) -> bool:
         return self.roles[index] is Role.CUBE and not self._is_accumulator(index, position)
 
@@ -200,8 +264,12 @@ class _Splitter:
                 demand.add(ACC)
             elif role is Role.CUBE:
                 demand.add(MAT)
-            elif role in (Role.VECTOR, Role.GATHER, Role.SCATTER):
+            elif role in (Role.VECTOR, Role.GATHER, Role.SCATTER) or (
+                role is Role.PUSH and self._direction(index) == VECTOR_TO_CUBE
+            ):
                 demand.add(VEC)
+            elif role is Role.PUSH and self.roles[self.definition[root]] is Role.LOAD:
+                demand.add(MAT)
             elif role is Role.ASSEMBLE and position == 1:
                 demand |= self.homes.get(self.root[self.ops[index].ins[0]], frozenset({VEC}))
         definition = self.definition[root]
@@ -213,6 +281,9 @@ class _Splitter:
             return frozenset({ACC})
         if self.roles[definition] is Role.CREATE:
             return frozenset({MAT}) if demand == {MAT} else frozenset({VEC})
+        placed = self._placed(definition)
+        if placed:
+            return frozenset({MAT if placed == AIC else VEC})
         return frozenset(demand or {VEC})
 
     def _unit(self, index: int) -> int:
@@ -225,11 +296,15 @@ class _Splitter:
             homes = self.homes[self.root[op.out]]
             return (AIC if MAT in homes else 0) | (AIV if VEC in homes else 0)
         if role is Role.STORE:
+            if self._placed(index):
+                return self._placed(index)
             return AIV if VEC in self.homes[self.root[op.ins[0]]] else AIC
         if role is Role.ASSEMBLE:
             return self._assemble_unit(index)
         if role in (Role.SCALAR, Role.SCATTER):
             return AIV
+        if role in (Role.PUSH, Role.POP, Role.FREE):
+            return AIC if (self._direction(index) == CUBE_TO_VECTOR) == (role is Role.PUSH) else AIV
         return 0
 
     def _is_load(self, value: int) -> bool:
@@ -282,6 +357,9 @@ class _Splitter:
             return VECTOR_TO_CUBE
         return None
 
+    def _is_fenced_load(self, index: int, units: list[int]) -> bool:
+        return self.roles[index] in LOADS and units[index] == AIV and not self._placed(index)
+
     def _fences(self, units: list[int]) -> dict[int, int]:
         """Vector loads of a GM tensor that the cube stored earlier in the same body: op -> stored value.
 
@@ -296,6 +374,6 @@ class _Splitter:
             if self.roles[index] is Role.STORE and units[index] == AIC:
                 stores[op.gm].add((op.signature, self.nest.bodies[body].statement))
                 last[op.gm, body] = op.ins[0]
-            elif self.roles[index] in LOADS and units[index] == AIV and (op.gm, body) in last:
+            elif self._is_fenced_load(index, units) and (op.gm, body) in last:
                 fences[index] = last.pop((op.gm, body))
         return {i: v for i, v in fences.items() if len(stores[self.ops[i].gm]) == 1}

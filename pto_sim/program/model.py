@@ -56,6 +56,10 @@ class TileOp(NamedTuple):
     number and the viewed tile in `ins`.
 
     Loop structure is recorded as ops 'loop.begin' (attrs kind, stage), 'loop.iter' and 'loop.end' without operands.
+    'core.mark' (attrs unit, half) says on which core the ops up to the next mark run; before the first one, and where
+    unit is '', lowering decides. 'tpush' makes a slot from a tile, 'tpop' a tile from the slots of all producers,
+    'tfree' gives a popped tile's slot back (attrs direction, pipe, slots, slot_bytes, split; the compiler's own pipe
+    is -1).
     """
 
     signature: int
@@ -116,6 +120,7 @@ class TaskArg:
 
     reads, writes: what its body did (both: in place). offset, shape, strides: the view, in elements.
     alias: what the compiler takes the view for: 0 its buffer, a positive number a buffer of its own, -1 none it knows.
+    no_dep: the author left it out of the automatic dependencies of this launch (pl.no_dep, no_dep_args=).
     """
 
     tensor: int
@@ -125,6 +130,7 @@ class TaskArg:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     alias: int = 0
+    no_dep: bool = False
 
 
 @dataclass

@@ -127,16 +127,16 @@ def test_atomic_additions_are_exact_on_small_integers_and_do_not_depend_on_the_b
 
 @pl.jit
 def barrier(
-    a: pl.Tensor[[24, 64], pl.FP32], t: pl.InOut[pl.Tensor[[24, 64], pl.FP32]], o: pl.Out[pl.Tensor[[24, 64], pl.FP32]]
+    a: pl.Tensor[[48, 64], pl.FP32], t: pl.InOut[pl.Tensor[[48, 64], pl.FP32]], o: pl.Out[pl.Tensor[[48, 64], pl.FP32]]
 ):
-    for i in pl.spmd(24, sync_start=True):
+    for i in pl.spmd(48, sync_start=True):
         t[i : i + 1, :] = pl.neg(a[i : i + 1, :])
-        pl.system.syncall(core_type="mix")
-        o[i : i + 1, :] = t[23 - i : 24 - i, :]
+        pl.system.syncall(core_type="aiv_only")
+        o[i : i + 1, :] = t[47 - i : 48 - i, :]
 
 
 def test_all_blocks_see_what_was_stored_before_a_barrier() -> None:
-    a = RNG.standard_normal((24, 64)).astype(np.float32)
+    a = RNG.standard_normal((48, 64)).astype(np.float32)
     for lanes in (1, 64):
         done = run(barrier, a, np.zeros_like(a), np.zeros_like(a), lanes=lanes)
         np.testing.assert_array_equal(done.outputs["o"], -a[::-1])
@@ -144,8 +144,8 @@ def test_all_blocks_see_what_was_stored_before_a_barrier() -> None:
 
 @pl.jit
 def short_barrier(o: pl.InOut[pl.Tensor[[8, 64], pl.FP32]]):
-    for i in pl.spmd(8):
-        pl.system.syncall(core_type="mix")
+    for i in pl.spmd(8, sync_start=True):
+        pl.system.syncall(core_type="aiv_only")
         o[i : i + 1, :] = pl.neg(o[i : i + 1, :])
 
 
