@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import ChainMap
@@ -24,6 +25,7 @@ from pto_sim.engine.recorder import Recorder
 from pto_sim.engine.scopes import ScopeStack
 from pto_sim.engine.storage import Storage, Tensor
 from pto_sim.engine.transfers import Transfers
+from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
 from pto_sim.program.dtypes import DataType
@@ -33,6 +35,8 @@ from pto_sim.program.model import Access, OpSignature, Program, Site, TensorInfo
 from pto_sim.program.options import RunOptions
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+# Frames that are never the author's: ours, generated code, and context managers made of generators.
+_FOREIGN = (_PACKAGE, "<", contextlib.__file__)
 _current: ContextVar[Run | None] = ContextVar("pto_sim_run", default=None)
 
 
@@ -159,7 +163,7 @@ class Run:
             entry = known.get(id(code))
             if entry is None:
                 # The code object is kept, so that its id stays its own.
-                entry = known[id(code)] = (code, not code.co_filename.startswith((_PACKAGE, "<")))
+                entry = known[id(code)] = (code, not code.co_filename.startswith(_FOREIGN))
             if entry[1] and self._functions:
                 return frame
             frame = frame.f_back
@@ -362,6 +366,8 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
     token = _current.set(run)
     try:
         _execute(run, kernel, arguments, values, site)
+    except UnboundLocalError as error:
+        raise unbound_name(error) from error
     finally:
         _current.reset(token)
     program = run.recorder.program(kernel.name, options.numerics, variant.describe())

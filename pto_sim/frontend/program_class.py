@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pto_sim.engine.launches import At
 from pto_sim.engine.run import require_run
 from pto_sim.frontend.annotations import TensorType
 from pto_sim.frontend.binding import Parameter
@@ -89,7 +90,22 @@ class PlainMethod(_Method, InlineKernel):
 
 
 class EntryMethod(_Method, JitKernel):
-    """The method that the host calls. A tensor that it writes without declaring it is one in place."""
+    """The method that the host calls. A tensor that it writes without declaring it is one in place.
+
+    A device function has an orchestration of one task around it, as the compiler makes one for a program of one kernel.
+    """
+
+    def form(self, variant: Variant) -> Callable[..., Any]:
+        """The rewritten method; of a device function, a launch of it."""
+        function = super().form(variant)
+        if self.kind != "incore":
+            return function
+
+        def orchestration(*args: Any) -> Any:
+            with At(require_run("an entry"), self.name, {}):
+                return function(*args)
+
+        return orchestration
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -190,7 +206,7 @@ class KernelProgram:
         """The method called `name` as an entry of its own. Raises KeyError if there is none."""
         chosen = self._methods[name]
         entry = EntryMethod(chosen.function, chosen.auto_scope)
-        entry.program = self
+        entry.program, entry.kind = self, chosen.kind
         return entry
 
     @property

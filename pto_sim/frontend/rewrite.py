@@ -77,7 +77,7 @@ class _Rewriter:
     def statements(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """The statements of one list, in order."""
         result: list[ast.stmt] = []
-        known = [definitely_bound([statement]) for statement in statements]
+        known = [definitely_bound([statement]) | _bound_by_loop(statement) for statement in statements]
         for position, statement in enumerate(statements):
             outer = self._following
             self._following = [*statements[position + 1 :], *outer]
@@ -118,6 +118,8 @@ class _Rewriter:
 
     def _assign(self, node: ast.Assign) -> list[ast.stmt]:
         target = node.targets[0]
+        if isinstance(target, ast.Tuple) and len(target.elts) == 1 and called_attribute(node.value) == "yield_":
+            node.targets = [target.elts[0]]  # one yielded value is no tuple
         self._runtime_names.assign(target, node.value)
         node.value = self._expression(node.value)
         if isinstance(target, ast.Name) and called_attribute(node.value) in _NAMED:
@@ -288,6 +290,14 @@ class _Rewriter:
         note = _at(node, ast.Assign([_store(shapes)], _call("carried", _tuple(names))))
         settled = ast.Call(_method(shapes, "settle"), [_tuple(names)], [])
         return [note], [_at(node, ast.Assign([_store_tuple(names)], settled))]
+
+
+def _bound_by_loop(node: ast.stmt) -> set[str]:
+    """Names that a loop leaves bound: they are used after it as if it had run at least once."""
+    if not isinstance(node, (ast.For, ast.While)):
+        return set()
+    inner = definitely_bound(node.body).union(*(_bound_by_loop(statement) for statement in node.body))
+    return inner | (bound_names([node.target]) if isinstance(node, ast.For) else set())
 
 
 def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:

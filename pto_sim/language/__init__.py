@@ -85,6 +85,7 @@ from pto_sim.language.storage import (
     store,
     write,
 )
+from pto_sim.language.tile import get_block_idx, get_block_num, get_subblock_idx
 
 ci = arange
 ND = "nd"
@@ -94,10 +95,11 @@ __all__ = [
     "ND", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at", "ci", "cluster", "cond", "const",
     "create_l1", "create_tensor", "create_tile", "cross_core_slot", "distributed", "dump_tag", "dynamic",
     "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace", "full", "func_attr", "function",
-    "gather_row", "inline", "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline",
-    "prefetch", "program", "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split",
-    "split_aiv", "spmd", "spmd_submit", "static_assert", "static_print", "store", "submit", "system", "tensor",
-    "tile", "transpose_view", "unroll", "while_", "write", "yield_",
+    "gather_row", "get_block_idx", "get_block_num", "get_subblock_idx", "inline", "jit", "load", "manual_scope",
+    "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch", "program", "range", "read",
+    "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split", "split_aiv", "spmd", "spmd_submit",
+    "static_assert", "static_print", "store", "submit", "system", "tensor", "tile", "transpose_view", "unroll",
+    "while_", "write", "yield_",
 ]  # fmt: skip
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
+from pto_sim.language.tile import get_block_idx as get_block_idx
+from pto_sim.language.tile import get_block_num as get_block_num
+from pto_sim.language.tile import get_subblock_idx as get_subblock_idx
 
 
 def dim(x: Any, axis: int) -> int:

@@ -1,0 +1,160 @@
+"""Programs of device functions alone, results as tuples, values that leave their task by name, bare yields."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pto_sim.language as pl
+from pto_sim.engine.run import run_kernel
+from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.options import RunOptions
+
+CORE = pl.Level.CORE_GROUP
+SHAPE = pl.Tensor[[8, 16], pl.FP32]
+X = np.arange(128, dtype=np.float32).reshape(8, 16)
+
+
+@pl.program
+class DeviceOnly:
+    @pl.function(type=pl.FunctionType.InCore)
+    def negate(self, x: SHAPE, out: pl.Out[SHAPE]) -> SHAPE:
+        return pl.store(pl.neg(pl.load(x, [0, 0], [8, 16])), [0, 0], out)
+
+
+def test_a_device_function_alone_is_one_task() -> None:
+    out = np.zeros_like(X)
+    DeviceOnly(X, out)
+    np.testing.assert_array_equal(out, -X)
+    tasks = run_kernel(DeviceOnly.entry, [X, out], RunOptions(), []).program.tasks
+    assert [(task.name, task.blocks) for task in tasks] == [("negate", 1)]
+
+
+@pl.program
+class TwoResults:
+    @pl.function(type=pl.FunctionType.InCore)
+    def both(self, x: SHAPE, a: pl.Out[SHAPE], b: pl.Out[SHAPE]) -> tuple[SHAPE, SHAPE]:
+        t = pl.load(x, [0, 0], [8, 16])
+        first = pl.store(pl.add(t, 1.0), [0, 0], a)
+        second = pl.store(pl.mul(t, 2.0), [0, 0], b)
+        return first, second
+
+    @pl.function(type=pl.FunctionType.Orchestration)
+    def main(self, x: SHAPE, out: pl.Out[SHAPE]) -> SHAPE:
+        a: SHAPE = pl.create_tensor([8, 16], dtype=pl.FP32)
+        b: SHAPE = pl.create_tensor([8, 16], dtype=pl.FP32)
+        pair = self.both(x, a, b)
+        more = pair[0]
+        c: SHAPE = pl.create_tensor([8, 16], dtype=pl.FP32)
+        more, out = self.both(more, c, out)
+        return out
+
+
+def test_results_are_a_tuple() -> None:
+    out = np.zeros_like(X)
+    TwoResults(X, out)
+    np.testing.assert_array_equal(out, (X + 1) * 2)
+
+
+@pl.jit
+def handed_on(x: SHAPE, out: pl.Out[SHAPE]):
+    with pl.at(level=CORE, name_hint="first"):
+        twice = pl.add(x, x)
+    with pl.at(level=CORE, name_hint="second"):
+        out[:, :] = pl.add(twice, x)
+
+
+def test_a_value_used_after_its_task_is_an_output_of_it() -> None:
+    result = run_kernel(handed_on, [X, np.zeros_like(X)], RunOptions(), [])
+    np.testing.assert_array_equal(result.outputs["out"], 3 * X)
+    program = result.program
+    assert [tensor.name for tensor in program.tensors] == ["x", "out", "twice"]
+    kinds = [event.kind for event in program.events if event.kind in ("alloc", "task")]
+    assert kinds == ["alloc", "task", "task"]
+    assert [(arg.tensor, arg.reads, arg.writes) for arg in program.tasks[0].args] == [
+        (0, True, False),
+        (2, False, True),
+    ]
+
+
+@pl.jit
+def tile_handed_on(x: SHAPE, out: pl.Out[SHAPE]):
+    with pl.at(level=CORE):
+        t = pl.load(x, [0, 0], [8, 16])
+    with pl.at(level=CORE):
+        out[:, :] = t
+
+
+@pl.jit
+def product_handed_on(x: SHAPE, out: pl.Out[SHAPE]):
+    with pl.at(level=CORE):
+        p = pl.matmul(x, x, b_trans=True)
+    with pl.at(level=CORE):
+        out[:, 0:8] = p
+
+
+def test_a_tile_or_a_product_does_not_leave_its_task_by_name() -> None:
+    with pytest.raises(KernelError) as caught:
+        tile_handed_on(X, X.copy())
+    assert caught.value.code == "PTO102"
+    with pytest.raises(UnsupportedError, match="a product that leaves its task"):
+        product_handed_on(X, X.copy())
+
+
+@pl.jit
+def one_value(x: SHAPE, out: pl.Out[SHAPE]):
+    with pl.at(level=CORE):
+        t = pl.load(x, [0, 0], [8, 16])
+        for _, (acc,) in pl.range(3, init_values=(t,)):
+            (last,) = pl.yield_(pl.add(acc, 1.0))
+        if pl.read(x, [0, 0]) == 0.0:
+            last = pl.add(last, 1.0)
+            pl.yield_()
+        else:
+            pl.yield_()
+        out[:, :] = last
+
+
+def test_one_yielded_value_may_be_bound_as_a_tuple() -> None:
+    out = np.zeros_like(X)
+    one_value(X, out)
+    np.testing.assert_array_equal(out, X + 4)
+
+
+@pl.jit
+def after_a_loop(x: SHAPE, n: pl.Scalar[pl.INT32], out: pl.Out[SHAPE]):
+    with pl.at(level=CORE):
+        for i in pl.range(n):
+            last = pl.add(pl.load(x, [0, 0], [8, 16]), i * 1.0)
+        if pl.read(x, [0, 1]) > 0.0:
+            last = pl.add(last, 10.0)
+        out[:, :] = last
+
+
+def test_a_name_of_a_loop_is_used_after_it() -> None:
+    out = np.zeros_like(X)
+    after_a_loop(X, 3, out)
+    np.testing.assert_array_equal(out, X + 12)
+    with pytest.raises(KernelError, match="has no value here") as caught:
+        after_a_loop(X, 0, out)
+    assert caught.value.code == "PTO217"
+    assert "test_programs_and_scopes.py" in str(caught.value)
+
+
+@pl.jit.incore
+def described(x: pl.Tensor, out: pl.Out[pl.Tensor]):
+    """Its attributes come first."""
+    pl.func_attr({"split": pl.SplitMode.UP_DOWN, "stationary": x})
+    out[:, :] = pl.neg(x[:, :])
+    return out
+
+
+@pl.jit
+def calls_described(x: SHAPE, out: pl.Out[SHAPE]):
+    out = described(x, out)
+
+
+def test_function_attributes_reach_the_task() -> None:
+    result = run_kernel(calls_described, [X, np.zeros_like(X)], RunOptions(), [])
+    np.testing.assert_array_equal(result.outputs["out"], -X)
+    assert result.program.tasks[0].split == pl.SplitMode.UP_DOWN
