@@ -66,6 +66,12 @@ class Recorder:
         """Append an orchestrator event."""
         self.events.append(Event(kind, value, site))
 
+    def allocated_before_task(self) -> None:
+        """Move the allocation that was recorded last before the launch of the running task: orchestration makes it."""
+        allocation = self.events.pop()
+        launched = next(i for i, e in reversed(list(enumerate(self.events))) if e.kind == "task")
+        self.events.insert(launched, allocation)
+
     def program(self, name: str, profile: str, variant: str) -> Program:
         """The finished Program."""
         return Program(

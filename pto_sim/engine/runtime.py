@@ -95,6 +95,7 @@ class KernelRuntime:
         if not isinstance(value, Tile) or value.explicit or value.core is not run.core:
             return value
         buffer = run.memory.create_buffer(value.shape, value.dtype)
+        run.recorder.allocated_before_task()
         run.transfers.store(buffer, (0,) * value.ndim, value.shape, value)
         return KernelRuntime.named(name, buffer)
 

@@ -32,8 +32,6 @@ def carried_values(function: ast.FunctionDef, around: Surroundings) -> Iterator[
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and called_attribute(node) == "cond" and id(node) not in firsts:
             yield problem("PTO225", node, "pl.cond is the first statement of a pl.while_", "move it there")
-        if isinstance(node, ast.Call) and called_attribute(node) == "yield_" and not node.args:
-            yield problem("PTO227", node, "pl.yield_ gives at least one value", "pl.yield_(x)")
 
 
 def _carries(node: ast.For) -> Iterator[Problem]:
