@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ascend_model.chipspec import ChipSpec
     from ascend_model.ring import RingFault, RingSizes
     from ascend_model.timeline import HeapReading, Timeline
-    from pto_sim.engine.run import EntryKernel
+    from pto_sim.engine.arguments import EntryKernel
     from pto_sim.lowering import LoweredProgram
     from pto_sim.program.findings import Finding
     from pto_sim.program.model import Program

@@ -1,12 +1,15 @@
-"""Arguments of an entry, as the frontend hands them to the engine."""
+"""An entry and its arguments, as the frontend hands them to the engine."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from pto_sim.program.dtypes import DataType
+from pto_sim.program.model import Site
+from pto_sim.program.options import RunOptions
 
 
 class EntryArgument(NamedTuple):
@@ -20,3 +23,25 @@ class EntryArgument(NamedTuple):
     value: Any
     dtype: DataType | None
     carrier: np.dtype | None = None
+
+
+class EntryKernel(Protocol):
+    """What the engine needs of an entry. `frontend.JitKernel` is one."""
+
+    name: str
+    site: Site
+
+    def variant(self, options: RunOptions) -> Any:
+        """The scope variant that the options ask for."""
+
+    def entry_arguments(self, args: Sequence[Any]) -> list[EntryArgument]:
+        """The arguments, checked."""
+
+    def facts(self, variant: Any) -> Any:
+        """Facts of the entry function."""
+
+    def form(self, variant: Any) -> Callable[..., Any]:
+        """The rewritten entry function."""
+
+    def extents(self, arguments: Sequence[EntryArgument]) -> dict[str, int]:
+        """Extents of the entry's dynamic dimensions, by name."""

@@ -6,16 +6,16 @@ import contextlib
 import os
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pto_sim.engine.arguments import EntryArgument
+from pto_sim.engine.arguments import EntryArgument, EntryKernel
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
@@ -56,28 +56,6 @@ class CoreTurn(NamedTuple):
     core: CoreState | None
     functions: list[FunctionFacts]
     carrying: list[Any]
-
-
-class EntryKernel(Protocol):
-    """What the engine needs of an entry. `frontend.JitKernel` is one."""
-
-    name: str
-    site: Site
-
-    def variant(self, options: RunOptions) -> Any:
-        """The scope variant that the options ask for."""
-
-    def entry_arguments(self, args: Sequence[Any]) -> list[EntryArgument]:
-        """The arguments, checked."""
-
-    def facts(self, variant: Any) -> FunctionFacts:
-        """Facts of the entry function."""
-
-    def form(self, variant: Any) -> Callable[..., Any]:
-        """The rewritten entry function."""
-
-    def extents(self, arguments: Sequence[EntryArgument]) -> dict[str, int]:
-        """Extents of the entry's dynamic dimensions, by name."""
 
 
 @dataclass(frozen=True)

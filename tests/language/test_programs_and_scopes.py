@@ -144,7 +144,6 @@ def calls_described(x: SHAPE, out: pl.Out[SHAPE]):
     out = described(x, out)
 
 
-def test_function_attributes_reach_the_task() -> None:
+def test_function_attributes_follow_the_text() -> None:
     result = run_kernel(calls_described, [X, np.zeros_like(X)], RunOptions(), [])
     np.testing.assert_array_equal(result.outputs["out"], -X)
-    assert result.program.tasks[0].split == pl.SplitMode.UP_DOWN
