@@ -40,6 +40,8 @@ class ChipWorker(Worker):
         self.level, self.runtime = level, runtime
         self.initialized = False
         self._memory = DeviceMemory()
+        self._owned_tensors: dict[int, DeviceTensor] = {}
+        self._programs: set[CompiledProgram] = set()
         if auto_init is not False:
             self.init()
 
@@ -58,8 +60,10 @@ class ChipWorker(Worker):
         self.initialized = True
 
     def close(self) -> None:
-        """Close the chip; tensors on it are freed."""
+        """Close the chip; tensors on it are freed, programs forgotten."""
         self._memory.close()
+        self._owned_tensors.clear()
+        self._programs.clear()
         self.initialized = False
 
     def __enter__(self) -> ChipWorker:
@@ -98,13 +102,16 @@ class ChipWorker(Worker):
     def alloc_tensor(self, shape: Sequence[int], dtype: Any, *, init: Any = None, worker_id: int = 0) -> DeviceTensor:
         """A tensor on the chip, with the values of the host tensor `init` if there is one."""
         self._ready("alloc_tensor")
-        return new_tensor(self._memory, shape, dtype, init)
+        tensor = new_tensor(self._memory, shape, dtype, init)
+        self._owned_tensors[tensor.data_ptr] = tensor
+        return tensor
 
     def free_tensor(self, t: DeviceTensor, *, worker_id: int = 0) -> None:
         """Free a tensor of this chip; freeing it twice does nothing."""
         if t.buffer is not None and t.buffer.live:
             self._ready("free_tensor")
             self._memory.free(t.data_ptr)
+            del self._owned_tensors[t.data_ptr]
 
     # -- launches -----------------------------------------------------------------------------------
 
@@ -117,11 +124,23 @@ class ChipWorker(Worker):
                 f"a program for {compiled.platform!r} on a ChipWorker for {self.platform!r}",
                 hint="compile it for the worker's platform",
             )
+        self._programs.add(compiled)
         return compiled(*args, config=config)
+
+    @property
+    def aicpu_dlopen_count(self) -> int:
+        """How many programs the chip holds: one for each that was registered or launched, however often."""
+        return len(self._programs)
+
+    @property
+    def host_dlopen_count(self) -> int:
+        """0: graphs are not built on the host."""
+        return 0
 
     def register(self, compiled: CompiledProgram) -> RegistrationHandle:
         """The program as a callable of this chip."""
         self._ready("register")
+        self._programs.add(compiled)
         return RegistrationHandle(self, compiled)
 
 

@@ -63,6 +63,12 @@ class HostKernel(KernelCallee):
         """Refused: see `refusal`."""
         raise self.refusal()
 
+    def compile(self, *args: Any, **options: Any) -> Any:
+        """Refused: see `refusal`."""
+        raise self.refusal()
+
+    lower = compile
+
     def refusal(self) -> UnsupportedError:
         """The error for a run of it."""
         return UnsupportedError(

@@ -16,10 +16,12 @@ def test_a_device_tensor_is_uploaded_once_and_read_by_every_launch(builds, add_p
     with ChipWorker(config=RunConfig()) as worker:
         held = worker.alloc_tensor((16, 64), np.float32, init=weight)
         weight[:] = -1  # the host's copy no longer matters
+        assert worker.aicpu_dlopen_count == 0
         with worker.register(compiled) as launch:
             for factor in (1, 2):
                 launch(factor * X, held, out)
                 np.testing.assert_array_equal(out, (factor + 1) * X)
+        assert worker.aicpu_dlopen_count == 1
         worker.free_tensor(held)
         worker.free_tensor(held)  # twice does nothing
         with pytest.raises(ValueError, match=r"PTO018.*was freed"):

@@ -234,3 +234,15 @@ def test_the_cores_that_a_kernel_may_count_on(builds):
     assert counted == {CoreType.CUBE: 24, CoreType.VECTOR: 48} and chip.soc.total_core_count() == 72
     with pytest.raises(UnsupportedError, match="a5"):
         backend.Backend950.instance()
+
+
+def test_a_host_entry_is_refused_by_name(builds):
+    import pypto.language as pl
+
+    @pl.jit.host
+    def everywhere(x: pl.Tensor[[16, 64], pl.FP32]):
+        pass
+
+    for use in (everywhere.compile, everywhere.lower, everywhere):
+        with pytest.raises(UnsupportedError, match="multi-chip entry 'everywhere'"):
+            use(X)
