@@ -59,7 +59,10 @@ def run_name(script: Path, checkout: Path) -> str:
 
 
 def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str], out: Path | None) -> Outcome:
-    """Run one script and read its outcome from its exit status and output."""
+    """Run one script and read its outcome from status and output; one whose entry is a pl.jit.host is not started."""
+    host = _host_entry(script.read_text(encoding="utf-8"))
+    if host is not None:
+        return Outcome(str(script.relative_to(checkout)), "several cards", 0.0, f"its entry {host} is a pl.jit.host")
     files = [] if out is None else ["--out", str(out.resolve() / run_name(script, checkout))]
     command = [shutil.which("pto-sim") or "pto-sim", "run", *files, str(script), "-p", "a2a3", *extra]
     begin = time.perf_counter()
@@ -71,6 +74,13 @@ def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str],
     if code == 0:
         return Outcome(name, "pass", wall_s, "", peak_gib)
     return Outcome(name, _failure(text), wall_s, _reason(text, str(checkout) + os.sep), peak_gib)
+
+
+def _host_entry(source: str) -> str | None:
+    """The function that a script hands to the harness, if it has only host functions: entries of several cards."""
+    hosts = set(re.findall(r"^@pl\.jit\.host.*\ndef (\w+)", source, re.MULTILINE))
+    entries = re.findall(r"\bfn=(\w+)", source)
+    return entries[0] if entries and hosts.issuperset(entries) else None
 
 
 def _failure(text: str) -> str:
