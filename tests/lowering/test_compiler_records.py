@@ -1,4 +1,4 @@
-"""The tool that holds runs against records of the compiler: it is silent for a record that agrees, and names each fault."""
+"""The tool that holds runs against records of the compiler is silent for one that agrees, and names each fault."""
 
 import copy
 import importlib
