@@ -38,7 +38,7 @@ def gather_from(
     table.check_alive()
     attrs = {"coalesce": coalesce, "oob": oob}
     type_ = _checked(run, "mgather", (table.type, index.type), attrs)
-    values = _index_values(run, index)
+    values = _index_values(index)
     box = _gathered_box(index, coalesce, type_.shape) if valid is None else valid
     cut = values[:, :, : box[0]] if coalesce == ROW else values[:, : box[0], : box[1]]
     try:
@@ -56,6 +56,9 @@ def gather_from(
     signature = OpSignature("mgather", (table.type, index.type), type_, recorded, run.here())
     ins = (index.number,) if isinstance(index, Tile) else ()
     core.record(run.recorder.signature(signature), tile.number, ins, table.storage.tensor)
+    if isinstance(index, Tensor):
+        read = (1, box[0]) if coalesce == ROW else box
+        run.touch(index, False, run.here(), np.array([index.offset]), read)
     _touch(run, table, False, places, taken, coalesce, box)
     return tile
 
@@ -92,16 +95,11 @@ def _checked(run: Run, name: str, types: tuple[ValueType, ...], attrs: dict[str,
     return ValueType(shape, dtype, "tile")
 
 
-def _index_values(run: Run, index: Tile | Tensor) -> np.ndarray:
-    """The index on each lane. An index in GM is read by the scalar unit, all of it."""
+def _index_values(index: Tile | Tensor) -> np.ndarray:
+    """The index on each lane; the same for all where the scalar unit reads it from GM."""
     if isinstance(index, Tile):
         return index.resolve()
     index.check_alive()
-    core = run.task_core("pl.mgather")
-    core.record(
-        run.recorder.signature(OpSignature("read", (index.type,), None, (), run.here())), -1, (), index.storage.tensor
-    )
-    run.touch(index, False, run.here(), np.array([index.offset]), index.shape)
     return index.array()[None]
 
 

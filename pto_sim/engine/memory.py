@@ -8,12 +8,13 @@ import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.placement import replace_by_window
-from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
+from pto_sim.engine.storage import Storage, StorageAlias, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
-from pto_sim.engine.valid_boxes import reshaped_box
+from pto_sim.engine.valid_boxes import reshaped_box, window_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
+from pto_sim.program.element_support import unsupported_element
 from pto_sim.program.errors import KernelError, UnsupportedError
 from pto_sim.program.model import OpSignature, TensorInfo, ValueType
 
@@ -134,7 +135,10 @@ class Memory:
         shape = window.result_shape()
         if shape != window.sizes:
             out = out.reshape(out.shape[0], *shape)
-        return self._record_view("slice", core, tile, out, shape)
+        view = self._record_view("slice", core, tile, out, shape)
+        if tile.valid is not None:
+            view.valid = window_box(run, tile.valid, window)
+        return view
 
     def _record_view(self, op: str, core: Any, tile: Tile, out: np.ndarray, shape: tuple[int, ...]) -> Tile:
         type_ = ValueType(shape, tile.dtype.name, "tile")
@@ -272,26 +276,48 @@ class Memory:
         view.valid = valid if valid != tile.shape else None
         return view
 
-    def reinterpret(self, tile: Tile, dtype: DataType, shape: tuple[int, ...] | None) -> Tile:
-        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape."""
-        core = self.run.task_core("pl.reinterpret_view")
-        data = np.ascontiguousarray(tile.resolve())
-        last = tile.shape[-1] * tile.dtype.nbytes
-        shape = shape or (*tile.shape[:-1], last // dtype.nbytes)
-        if dtype.numpy is None or element_count(shape) * dtype.nbytes != element_count(tile.shape) * tile.dtype.nbytes:
+    def reinterpret(self, value: Tensor | Tile, dtype: DataType, shape: tuple[int, ...] | None) -> Tensor | Tile:
+        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape.
+
+        UnsupportedError for a tensor in GM and a type of another width.
+        """
+        if dtype.numpy is None:
+            raise unsupported_element(dtype, self.run.site(), "an on-chip buffer")
+        last = value.shape[-1] * value.dtype.nbytes
+        shape = shape or (*value.shape[:-1], last // dtype.nbytes)
+        count = element_count(value.shape) * value.dtype.nbytes
+        if element_count(shape) * dtype.nbytes != count:
             raise KernelError(
                 "PTO202",
                 "reinterpret_view keeps the number of bytes",
                 site=self.run.site(),
-                values=f"{tile!r} as {list(shape)} {dtype.name}",
+                values=f"{value!r} as {list(shape)} {dtype.name}",
                 hint="give the shape that has as many bytes",
             )
+        if isinstance(value, Tensor):
+            return self._reinterpret_tensor(value, dtype, shape)
+        core = self.run.task_core("pl.reinterpret_view")
+        data = np.ascontiguousarray(value.resolve())
         out = data.reshape(len(data), -1).view(dtype.numpy).reshape(len(data), *shape)
         type_ = ValueType(shape, dtype.name, "tile")
-        view = core.make_tile(out, type_, dtype, root=tile.root)
-        view.explicit = tile.explicit
-        core.record(self._signature("reshape", (tile.type,), type_, ()), view.number, (tile.number,))
+        view = core.make_tile(out, type_, dtype, root=value.root)
+        view.explicit = value.explicit
+        core.record(self._signature("reshape", (value.type,), type_, ()), view.number, (value.number,))
         return view
+
+    def _reinterpret_tensor(self, tensor: Tensor, dtype: DataType, shape: tuple[int, ...]) -> Tensor:
+        if dtype.nbytes != tensor.dtype.nbytes:
+            raise UnsupportedError(
+                f"reinterpret_view of a tensor in GM from {tensor.dtype.name} to {dtype.name}, another width,",
+                site=self.run.site(), hint="load a tile and reinterpret that",
+            )  # fmt: skip
+        packed = self.reshape(tensor, shape)
+        assert isinstance(packed, Tensor)
+        alias = Tensor(self.run, StorageAlias(tensor.storage, dtype), shape, packed.strides, packed.offset, tensor.name)
+        alias.alias = packed.alias
+        if self.run.core is not None:
+            alias.argument = tensor.argument
+        return alias
 
     def filled(self, tile: Tile, value: float) -> Tile:
         """A tile whose invalid elements hold `value` and which is valid everywhere."""
@@ -311,6 +337,8 @@ class Memory:
     def create(self, shape: tuple[int, ...], dtype: DataType, manual_dep: bool, init_value: Any) -> Tensor | Tile:
         """A GM buffer in orchestration, a scratch tile inside a task; its elements are unwritten."""
         run = self.run
+        if dtype.numpy is None:
+            raise unsupported_element(dtype, run.site(), "pl.create_tensor")
         if run.core is not None:
             if init_value is not None:
                 raise UnsupportedError("create_tensor(init_value=) inside a task", site=run.site(), hint="use pl.full")
@@ -337,7 +365,8 @@ class Memory:
     def create_tile(self, shape: tuple[int, ...], dtype: DataType) -> Tile:
         """An on-chip buffer whose elements are unwritten."""
         core = self.run.task_core("an on-chip buffer")
-        assert dtype.numpy is not None
+        if dtype.numpy is None:
+            raise unsupported_element(dtype, self.run.site(), "an on-chip buffer")
         type_ = ValueType(shape, dtype.name, "tile")
         data = np.full((1, element_count(shape) * dtype.nbytes), FILL_BYTE, np.uint8).view(dtype.numpy)
         tile = core.make_tile(data.reshape(1, *shape), type_, dtype)

@@ -58,6 +58,35 @@ class Storage:
         self._attach(self.flat[:0])
 
 
+class StorageAlias(Storage):
+    """The bytes of a GM buffer read as another element type of the same width."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, base: Storage, dtype: DataType) -> None:
+        self.base, self.dtype, self.tensor, self.is_input = base, dtype, base.tensor, base.is_input
+
+    @property
+    def flat(self) -> np.ndarray:  # type: ignore[override]
+        """The elements, as they are in the buffer now."""
+        assert self.dtype.numpy is not None
+        return self.base.flat.view(self.dtype.numpy)
+
+    @property
+    def words(self) -> np.ndarray:  # type: ignore[override]
+        """The same bytes as unsigned integers."""
+        return self.base.words
+
+    @property
+    def closed_at(self) -> str | None:  # type: ignore[override]
+        """The scope that freed the buffer, if one did."""
+        return self.base.closed_at
+
+    def own(self) -> None:
+        """Make the buffer's bytes private before a write."""
+        self.base.own()
+
+
 class Tensor:
     """A view of a GM buffer: what a kernel's tensor names hold.
 

@@ -13,7 +13,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pto_sim.engine.lanes import BlocksDisagreeError
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.windows import Window, offset_array
 from pto_sim.numerics.optable import OpRow
 from pto_sim.program.errors import KernelError, UnsupportedError
 
@@ -32,7 +36,7 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         return _product(run, row.name, tiles, full, attrs)
     if rule in ("row_vector", "col_vector"):
         rows, columns = full[0]
-        want = (rows, 1) if rule == "row_vector" else (1, columns)
+        want = (rows, tiles[1].shape[-1]) if rule == "row_vector" else (1, columns)
         return [full[0], want]
     if rule == "masked":
         return _masked(run, row.name, tiles, full)
@@ -80,6 +84,25 @@ def reshaped_box(shape: Box, valid: Box, new: Box) -> Box | None:
         if part > 1:
             count = inner
     return tuple(box)
+
+
+def window_box(run: Run, valid: Box, window: Window) -> Box | None:
+    """The valid box of a window of a tile: the tile's, shifted and cut; None if all of the window is valid.
+
+    pypto: InferWindowReadValidShape. Raises BlocksDisagreeError (PTO208) where blocks get different boxes.
+    """
+    columns = offset_array(window.offsets)
+    ends = np.array(valid)[:, None] - columns
+    boxes = np.clip(ends, 0, np.array(window.sizes)[:, None])
+    if (boxes != boxes[:, :1]).any():
+        raise BlocksDisagreeError(
+            "PTO208", "blocks need different valid shapes of one slice", site=run.site(), values=f"valid {list(valid)}",
+            hint="slice where the tile is valid, or pl.fillpad it first",
+        )  # fmt: skip
+    box = tuple(int(extent) for extent in boxes[:, 0])
+    if box == window.sizes:
+        return None
+    return tuple(extent for axis, extent in enumerate(box) if axis not in window.dropped)
 
 
 def batched_box(tiles: Sequence[Tile], shape: Box, attrs: Mapping[str, Any]) -> Box | None:

@@ -12,6 +12,7 @@ import numpy as np
 from pto_sim.frontend.annotations import RUNTIME, ScalarType, Tensor, TensorType, Tile, ValueAnnotation
 from pto_sim.frontend.extents import DynamicExtent, DynVar, Extents
 from pto_sim.program.dtypes import DataType, from_numpy
+from pto_sim.program.element_support import unsupported_element
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
 from pto_sim.program.host_arrays import view_as_numpy
 from pto_sim.program.model import Site
@@ -159,6 +160,8 @@ def check_tensor(
     """
     expected = parameter.type
     assert isinstance(expected, TensorType)
+    if expected.dtype is not None and expected.dtype.numpy is None:
+        raise unsupported_element(expected.dtype, site, f"parameter '{parameter.name}'")
     problem = ""
     if dtype is None:
         problem = f"element type {described}, which the language does not have"

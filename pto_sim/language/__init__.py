@@ -21,6 +21,8 @@ from pto_sim.frontend.program_class import function as function
 from pto_sim.frontend.program_class import program as program
 from pto_sim.frontend.task_functions import spmd_submit as spmd_submit
 from pto_sim.frontend.task_functions import submit as submit
+from pto_sim.frontend.tile_annotations import MemRef as MemRef
+from pto_sim.frontend.tile_annotations import TileView as TileView
 from pto_sim.language import array, distributed, prefetch, system, tensor, tile
 from pto_sim.language.cube import *  # noqa: F403
 from pto_sim.language.decorators import dynamic, jit
@@ -86,20 +88,24 @@ from pto_sim.language.storage import (
     write,
 )
 from pto_sim.language.tile import get_block_idx, get_block_num, get_subblock_idx
+from pto_sim.program.dtypes import DTYPES
 
 ci = arange
-ND = "nd"
+ND, DN, NZ = "nd", "dn", "nz"
+MX_A_ZZ, MX_B_NN = "mx_a_zz", "mx_b_nn"
+TaskId: Any = Scalar.__class_getitem__(DTYPES["TASK_ID"])
+dim = tensor.dim
 globals().update(named_calls("pl", {name: value for name, value in globals().items() if callable(value)}))
 
 __all__ = [
-    "ND", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at", "ci", "cluster", "cond", "const",
-    "create_l1", "create_tensor", "create_tile", "cross_core_slot", "distributed", "dump_tag", "dynamic",
-    "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace", "full", "func_attr", "function",
-    "gather_row", "get_block_idx", "get_block_num", "get_subblock_idx", "inline", "jit", "load", "manual_scope",
-    "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch", "program", "range", "read",
-    "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split", "split_aiv", "spmd", "spmd_submit",
-    "static_assert", "static_print", "store", "submit", "system", "tensor", "tile", "transpose_view", "unroll",
-    "while_", "write", "yield_",
+    "DN", "MX_A_ZZ", "MX_B_NN", "ND", "NZ", "TaskId", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at",
+    "ci", "cluster", "cond", "const", "create_l1", "create_tensor", "create_tile", "cross_core_slot", "dim",
+    "distributed", "dump_tag", "dynamic", "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace",
+    "full", "func_attr", "function", "gather_row", "get_block_idx", "get_block_num", "get_subblock_idx", "inline",
+    "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch", "program",
+    "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split", "split_aiv", "spmd",
+    "spmd_submit", "static_assert", "static_print", "store", "submit", "system", "tensor", "tile", "transpose_view",
+    "unroll", "while_", "write", "yield_",
 ]  # fmt: skip
 
 

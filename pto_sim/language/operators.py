@@ -19,6 +19,7 @@ from pto_sim.frontend.legality.keywords import nearest
 from pto_sim.language.operand_forms import SCRATCH_ALLOWED, check_precision, check_product_type, without_scratch
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.dtypes import DataType
+from pto_sim.program.element_support import unsupported_element
 from pto_sim.program.errors import KernelError
 
 _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
@@ -59,6 +60,8 @@ def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
             values=f"got {target_type!r}",
             hint="target_type=pl.FP32",
         )
+    if target_type.numpy is None:
+        raise unsupported_element(target_type, run.site(), "pl.cast")
     if not isinstance(x, (Tile, Tensor)):
         return _cast_scalar(x, target_type)
     name = _MODES[mode] if isinstance(mode, int) and 0 <= mode < len(_MODES) else mode

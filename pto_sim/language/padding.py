@@ -5,29 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pto_sim.engine.run import require_run
+from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.windows import Window
-from pto_sim.language.storage import _extents, full, pad_number, slice
+from pto_sim.language.storage import _extents, full, pad_number, slice, store
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
 
 
-def fillpad(x: Tile, pad_value: Any = 0) -> Tile:
+def fillpad(x: Any, pad_value: Any = 0) -> Tile:
     """Fill what lies outside a tile's valid shape, and make all of it valid. pad_value: pl.PadValue, 0, inf or -inf."""
     run = require_run("pl.fillpad")
-    return run.memory.filled(x, pad_number(run, pad_value))
+    return run.memory.filled(_tile(run, x), pad_number(run, pad_value))
 
 
-def fillpad_inplace(x: Tile, pad_value: Any = 0) -> Tile:
+def _tile(run: Run, x: Any) -> Tile:
+    return run.memory.materialize(x) if isinstance(x, Tensor) else x
+
+
+def fillpad_inplace(x: Any, pad_value: Any = 0) -> Tile:
     """pl.fillpad into the tile itself."""
     return fillpad(x, pad_value)
 
 
-def fillpad_expand(x: Tile, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
+def fillpad_expand(x: Any, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
     """A larger tile that holds x and is filled elsewhere."""
     run = require_run("pl.fillpad_expand")
+    x = _tile(run, x)
     extents = _extents(run, "pl.fillpad_expand", shape)
     if len(extents) != x.ndim or any(new < old for new, old in zip(extents, x.shape, strict=True)):
         raise KernelError(
@@ -45,20 +50,58 @@ def expands(target: Any, scalar: Any) -> Tile:
     return full(target.shape, target.dtype, scalar)
 
 
-def expand_clone(src: Any, target: Any) -> Tile:
-    """src repeated to the target's shape, along the axes where src has extent 1."""
+def expand_clone(src: Tensor, target: Tensor) -> Tensor:
+    """Write src to a tensor of three dimensions, repeated along the one where it has extent 1; returns the target.
+
+    pypto: src/ir/transforms/op_conversion_registry.cpp, tensor.expand_clone.
+    """
     run = require_run("pl.expand_clone")
-    row, column = src.shape[-1] == 1, src.shape[0] == 1
-    if not row and not column:
-        return run.compute.apply("cast", (src,), {"target": src.dtype.name, "mode": "none"})
-    return run.compute.apply("row_expand" if row else "col_expand", (target, src), {})
+    if not isinstance(src, Tensor) or not isinstance(target, Tensor):
+        raise KernelError(
+            "PTO202", "pl.expand_clone copies a tensor in GM to a tensor in GM", site=run.site(),
+            values=f"{src!r}, {target!r}", hint="expand tiles with pl.row_expand or pl.col_expand",
+        )  # fmt: skip
+    wider = [axis for axis, (have, want) in enumerate(zip(src.shape, target.shape, strict=False)) if have != want]
+    if src.ndim != 3 or target.ndim != 3 or len(wider) > 1 or any(src.shape[axis] != 1 for axis in wider):
+        raise KernelError(
+            "PTO202", "pl.expand_clone takes three dimensions and repeats along one", site=run.site(),
+            values=f"{list(src.shape)} to {list(target.shape)}", hint="reshape to three dimensions",
+        )  # fmt: skip
+    first, rows, columns = target.shape
+    if wider and wider[0] == 1:
+        for row in range(first):
+            part = run.transfers.load(src, (row, 0, 0), (1, 1, columns), (1, 1, columns))
+            line = run.memory.reshape(part, (1, columns))
+            whole = run.compute.apply("col_expand", (run.memory.create_tile((rows, columns), src.dtype), line), {})
+            store(_shaped(run, whole, (1, rows, columns)), [row, 0, 0], target)
+        return target
+    part = run.memory.materialize(src)
+    if wider and wider[0] == 2:
+        column = run.memory.reshape(part, (first * rows, 1))
+        whole = run.memory.create_tile((first * rows, columns), src.dtype)
+        part = _shaped(run, run.compute.apply("row_expand", (whole, column), {}), target.shape)
+    for place in range(first if wider == [0] else 1):
+        store(part, [place, 0, 0], target)
+    return target
 
 
-def extract(src: Tile, row: Any, col: Any, shape: Sequence[Any], *, target_memory: str = "vec") -> Tile:
-    """A window of a tile at (row, col)."""
-    result = slice(src, shape, [row, col])
-    assert isinstance(result, Tile)
-    return result
+def _shaped(run: Run, tile: Tile, shape: tuple[int, ...]) -> Tile:
+    shaped = run.memory.reshape(tile, shape)
+    assert isinstance(shaped, Tile)
+    return shaped
+
+
+def extract(src: Tile, index_row: Any, index_col: Any, shape: Sequence[Any], *, target_memory: str) -> Tile:
+    """A window of a tile of two dimensions at (index_row, index_col), in another memory (TEXTRACT)."""
+    run = require_run("pl.tile.extract")
+    if not isinstance(src, Tile) or src.ndim != 2 or len(shape) != 2:
+        raise KernelError(
+            "PTO202", "pl.tile.extract cuts a tile of two dimensions", site=run.site(),
+            values=f"{src!r}, shape {list(shape)}", hint="load the tensor first, reshape it to two dimensions",
+        )  # fmt: skip
+    part = slice(src, shape, [index_row, index_col])
+    assert isinstance(part, Tile)
+    return part
 
 
 def transpose_view(t: Tile) -> Tile:
@@ -66,10 +109,11 @@ def transpose_view(t: Tile) -> Tile:
     return require_run("pl.transpose_view").memory.transpose_view(t)
 
 
-def reinterpret_view(x: Tile, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Tile:
-    """The bits of a tile read as another type; the last extent changes with the element's size."""
+def reinterpret_view(x: Any, dtype: DataType, *, shape: Sequence[Any] | None = None) -> Any:
+    """The bits of a tile or tensor read as another type; the last extent changes with the element's size."""
     run = require_run("pl.reinterpret_view")
-    return run.memory.reinterpret(x, dtype, None if shape is None else _extents(run, "pl.reinterpret_view", shape))
+    extents = None if shape is None else _extents(run, "pl.reinterpret_view", shape)
+    return run.memory.reinterpret(x, dtype, extents)
 
 
 def static_print(*values: Any) -> None:

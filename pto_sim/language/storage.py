@@ -18,6 +18,7 @@ from pto_sim.engine.tile_scalars import read_element, write_element
 from pto_sim.engine.windows import Window
 from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
 from pto_sim.program.dtypes import DataType
+from pto_sim.program.element_support import unsupported_element
 from pto_sim.program.errors import KernelError, UnsupportedError
 
 _L0_BYTES = MappingProxyType({"left": L0A_BYTES, "right": L0B_BYTES})
@@ -44,13 +45,7 @@ def _dtype(run: Run, what: str, dtype: Any) -> DataType:
             "PTO206", f"{what} needs an element type", site=run.site(), values=f"got {dtype!r}", hint="dtype=pl.FP32"
         )
     if dtype.numpy is None:
-        raise KernelError(
-            "PTO248",
-            f"a2a3 has no buffers of {dtype.name}",
-            site=run.site(),
-            values=f"{what}, dtype {dtype!r}",
-            hint="use pl.INT8, pl.FP16 or a wider type",
-        )
+        raise unsupported_element(dtype, run.site(), what)
     return dtype
 
 

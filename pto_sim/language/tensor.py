@@ -7,6 +7,7 @@ from typing import Any
 from pto_sim.language import cube, indexed, operators, padding, selection, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
+from pto_sim.language.tensor_views import view
 from pto_sim.language.tile import get_block_idx as get_block_idx
 from pto_sim.language.tile import get_block_num as get_block_num
 from pto_sim.language.tile import get_subblock_idx as get_subblock_idx
@@ -26,6 +27,7 @@ _FORMS = {
     if callable(value) and not name.startswith("_") and not isinstance(value, type)
 }
 _FORMS["ci"] = _FORMS["arange"]
+_FORMS["view"] = view
 _FORMS.update(named_calls("pl.tensor", _FORMS))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
-from pto_sim.language import cube, indexed, operators, padding, pipes, selection, storage
+from pto_sim.language import cube, indexed, operators, padding, pipes, scalars, selection, statements, storage
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
 from pto_sim.program.errors import UnsupportedError
@@ -62,6 +62,7 @@ _FORMS["create"] = _FORMS["create_tile"]
 _FORMS["gather"] = _tile_form(indexed.tile_gather)
 _FORMS["scatter"] = _tile_form(indexed.tile_scatter)
 _FORMS["ci"] = _FORMS["arange"]
+_FORMS.update(aiv_shard=statements.aiv_shard, aic_gather=statements.aic_gather, max=scalars.max, min=scalars.min)
 _FORMS.update(named_calls("pl.tile", _FORMS))
 
 

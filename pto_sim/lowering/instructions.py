@@ -23,7 +23,7 @@ from pto_sim.lowering.lowered import L0Use
 from pto_sim.lowering.lowered import Pipe as GmPipe
 from pto_sim.lowering.opclass import Role
 from pto_sim.lowering.pipe_ends import PipeEnds
-from pto_sim.lowering.scalar_loops import SCALAR_STEP_CYCLES, emit_gather, emit_scatter
+from pto_sim.lowering.scalar_loops import SCALAR_STEP_CYCLES, accessed_box, emit_gather, emit_scatter
 from pto_sim.lowering.schedule import OP, PUSH, Schedule, Step
 from pto_sim.lowering.storage import BufferKeys, Lifetime
 from pto_sim.lowering.tile_aliases import loads_into_tiles, unpacked_views
@@ -287,7 +287,8 @@ class StreamLowering:
         assert out is not None
         reads = [self._source(index, value) for value in op.ins] if unit == AIV else []
         for core in self._cores(unit):
-            extent = rows_cols(out.shape) if unit == AIC else self.lanes.part(core, out.shape)
+            valid = accessed_box(signature)
+            extent = valid if unit == AIC else self.lanes.part(core, valid)
             root = self._define(index, unit, core)
             emit_gather(self.emitter, core, signature, extent, itemsize_bytes(out.dtype), reads, root)
 
@@ -296,7 +297,7 @@ class StreamLowering:
         source = self.split.types[op.ins[0]]
         reads = [self._source(index, value) for value in op.ins]
         for core in self.lanes.writers(source.shape):
-            rows, cols = self.lanes.part(core, source.shape)
+            rows, cols = self.lanes.part(core, accessed_box(signature))
             emit_scatter(self.emitter, core, signature, rows * cols, itemsize_bytes(source.dtype), reads)
 
     def _push(self, index: int, op: TileOp, signature: OpSignature, unit: int) -> None:

@@ -14,33 +14,65 @@ SCALAR_STEP_CYCLES = 8
 """Scalar work of one loop iteration: counter, compare, branch and address updates. Assumed; no source gives it."""
 
 
+INDEX_BYTES = 4
+
+
+def accessed_box(signature: OpSignature) -> tuple[int, int]:
+    """Rows and columns that a gather or scatter accesses: its tile's valid box."""
+    box = dict(signature.attrs)["valid"]
+    assert isinstance(box, tuple)
+    return box[0], box[1]
+
+
 def emit_gather(
     emitter: BlockEmitter, core: Core, signature: OpSignature, extent: tuple[int, int], itemsize: int,
     reads: list[object], root: object,
 ) -> None:  # fmt: skip
-    """Issue an mgather of `extent` rows and columns on one core. reads: the index tile; root: the result."""
-    rows, cols = extent
-    cube = core == Core.AIC
-    attrs = dict(signature.attrs)
-    if attrs["coalesce"] == "row":
-        kind = Kind.GM_TO_L1 if cube else Kind.GM_TO_UB
-        for row in range(rows):
-            index = emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), reads=reads, site=signature.site)
-            emitter.issue(
-                kind, core, (1, cols * itemsize), deps=[index], site=signature.site,
-                defines=root if row == 0 else None, updates=None if row == 0 else root,
-            )  # fmt: skip
-        return
-    last = None
-    for _ in range(rows * cols):
-        last = emitter.issue(Kind.GM_READ_SCALAR, core, (itemsize,), reads=reads, site=signature.site)
-        if cube:  # into the scratch tensor, from where one load takes them to L1
-            last = emitter.issue(Kind.GM_WRITE_SCALAR, core, (itemsize,), deps=[last], site=signature.site)
-    deps = [] if last is None else [last]
-    if cube:
-        emitter.issue(Kind.GM_TO_L1, core, (rows, cols * itemsize), deps=deps, defines=root, site=signature.site)
+    """Issue an mgather of `extent` rows and columns on one core. reads: the index tile; root: the result.
+
+    The cube has no UB: there the index is read from GM.
+    """
+    if dict(signature.attrs)["coalesce"] == "row":
+        _gather_rows(emitter, core, signature.site, extent, itemsize, reads, root)
     else:
-        emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), deps=deps, defines=root, site=signature.site)
+        _gather_elements(emitter, core, signature.site, extent, itemsize, reads, root)
+
+
+def _index(emitter: BlockEmitter, core: Core, site: int, reads: list[object]) -> int:
+    if core == Core.AIC:
+        return emitter.issue(Kind.GM_READ_SCALAR, core, (INDEX_BYTES,), site=site)
+    return emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), reads=reads, site=site)
+
+
+def _gather_rows(
+    emitter: BlockEmitter, core: Core, site: int, extent: tuple[int, int], itemsize: int, reads: list[object],
+    root: object,
+) -> None:  # fmt: skip
+    kind = Kind.GM_TO_L1 if core == Core.AIC else Kind.GM_TO_UB
+    for row in range(extent[0]):
+        index = _index(emitter, core, site, reads)
+        first = row == 0
+        emitter.issue(
+            kind, core, (1, extent[1] * itemsize), deps=[index], site=site, defines=root if first else None,
+            updates=None if first else root,
+        )  # fmt: skip
+
+
+def _gather_elements(
+    emitter: BlockEmitter, core: Core, site: int, extent: tuple[int, int], itemsize: int, reads: list[object],
+    root: object,
+) -> None:  # fmt: skip
+    last: list[int] = []
+    for _ in range(extent[0] * extent[1]):
+        last = [_index(emitter, core, site, reads)]
+        last = [emitter.issue(Kind.GM_READ_SCALAR, core, (itemsize,), deps=last, site=site)]
+        if core == Core.AIC:  # into the scratch tensor, from where one load takes them to L1
+            last = [emitter.issue(Kind.GM_WRITE_SCALAR, core, (itemsize,), deps=last, site=site)]
+    if core == Core.AIC:
+        args = (extent[0], extent[1] * itemsize)
+        emitter.issue(Kind.GM_TO_L1, core, args, deps=last, defines=root, site=site)
+    else:
+        emitter.issue(Kind.SCALAR, core, (SCALAR_STEP_CYCLES,), deps=last, defines=root, site=site)
 
 
 def emit_scatter(

@@ -5,18 +5,19 @@ Adding an operator is one row here and one function in the file of its kind; tes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from pto_sim.numerics import casts, elementwise, expand, matmul, movement, reductions, transcendental
-from pto_sim.numerics.element_types import FLOATS, INTS
+from pto_sim.numerics.element_types import FLOATS, INTS, STORAGE
 from pto_sim.numerics.op_row import OpRow
 from pto_sim.numerics.rows_indexed import INDEXED_ROWS
 from pto_sim.numerics.rows_integer import INTEGER_ROWS
 from pto_sim.numerics.rows_selection import SELECTION_ROWS
-from pto_sim.numerics.typing_rules import OpTypeError, infer
+from pto_sim.numerics.typing_rules import OperandType, OpTypeError, infer
 
 __all__ = ["OP_TABLE", "OpRow", "OpTypeError", "infer"]
 
@@ -186,6 +187,17 @@ _REDUCTIONS = (
 )
 
 
+def _check_packed(tiles: Sequence[OperandType], attrs: Mapping[str, Any]) -> None:
+    vector = tiles[1]
+    elements = 32 // STORAGE[vector.dtype].itemsize
+    if vector.shape[-1] not in (1, elements):
+        raise OpTypeError(
+            "row_expand_add takes [M, N] and a column [M, 1], or 32 bytes for each row",
+            f"{list(tiles[0].shape)} and {list(vector.shape)} {vector.dtype}",
+            f"the second operand must be {[*vector.shape[:-1], 1]} or {[*vector.shape[:-1], elements]}",
+        )
+
+
 def _expand_rows() -> tuple[OpRow, ...]:
     functions = {
         "add": (expand.row_expand_add, "vadd"),
@@ -198,6 +210,8 @@ def _expand_rows() -> tuple[OpRow, ...]:
     rows = []
     for axis, cost in (("row", ("vbrcb",)), ("col", ())):
         for name, (function, instruction) in functions.items():
+            # Only the addition takes a packed vector (pypto: src/ir/op/tile_ops/broadcast.cpp).
+            packed = "; a column, or 32 bytes a row repeated" if (axis, name) == ("row", "add") else ""
             rows.append(
                 OpRow(
                     name=f"{axis}_expand_{name}",
@@ -206,7 +220,8 @@ def _expand_rows() -> tuple[OpRow, ...]:
                     shape_rule=f"{axis}_vector",
                     function=function,
                     cost_class=(*cost, instruction),
-                    note="first operand op second, the vector repeated",
+                    note="first operand op second, the vector repeated" + packed,
+                    check=_check_packed if packed else None,
                 )
             )
         rows.append(

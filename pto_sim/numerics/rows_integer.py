@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pto_sim.numerics import arithmetic, bits, trigonometry
+from pto_sim.numerics import arithmetic, bits, expand, trigonometry
 from pto_sim.numerics.element_types import FLOATS, INTS
 from pto_sim.numerics.op_row import OpRow
 
@@ -99,10 +99,10 @@ _PARTS = tuple(
 _EXPDIF = tuple(
     OpRow(
         name=f"{axis}_expand_expdif", operands=_PAIR, dtypes=("FP32", "FP16"), shape_rule=f"{axis}_vector",
-        function=arithmetic.expdif, cost_class=(*first, "vsub", "vexp"),
+        function=function, cost_class=(*first, "vsub", "vexp"),
         note="exp(x - v), the difference rounded to the element type first",
     )
-    for axis, first in (("row", ("vbrcb",)), ("col", ()))
+    for axis, function, first in (("row", expand.row_expand_expdif, ("vbrcb",)), ("col", arithmetic.expdif, ()))
 )  # fmt: skip
 
 INTEGER_ROWS = (*_bit_rows(), *_PLAIN, *_PARTS, *_EXPDIF)

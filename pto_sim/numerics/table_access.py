@@ -43,8 +43,7 @@ def mgather(table: np.ndarray, index: np.ndarray, *, coalesce: int, oob: int, pr
     """
     lanes = max(len(table), len(index))
     source = table.reshape(len(table), -1, table.shape[-1] if coalesce == ROW else 1)
-    at = index.reshape(len(index), -1) if coalesce == ROW else index
-    places, taken = remapped(at, source.shape[1], oob, profile, "gather")
+    places, taken = remapped(index, source.shape[1], oob, profile, "gather")
     flat = np.broadcast_to(places, (lanes, *places.shape[1:])).reshape(lanes, -1)
     picked = np.take_along_axis(np.broadcast_to(source, (lanes, *source.shape[1:])), flat[..., None], 1)
     kept = np.broadcast_to(taken, (lanes, *taken.shape[1:])).reshape(lanes, -1, 1)
