@@ -37,8 +37,11 @@ class Parameter:
         return isinstance(self.type, TensorType) and self.type.direction == "out"
 
 
-def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
-    """The parameters of a kernel function, in order. Raises KernelError (PTO206) for a star argument."""
+def parameters_of(function: Callable[..., Any], *, inline: bool = False) -> tuple[Parameter, ...]:
+    """The parameters of a kernel function, in order. Raises KernelError: PTO206 for a star argument, PTO257 for an array.
+
+    inline: its body becomes part of the caller, so that an array stays in one function.
+    """
     site = Site(function.__code__.co_filename, function.__code__.co_firstlineno, function.__name__)
     annotations = inspect.get_annotations(function, eval_str=True)
     result = []
@@ -51,7 +54,16 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
                 values=f"*{parameter.name}",
                 hint="name every parameter",
             )
-        type_ = _annotation(annotations.get(parameter.name), parameter.name, site)
+        annotation = annotations.get(parameter.name)
+        if isinstance(annotation, ValueAnnotation) and annotation.kind == "array" and not inline:
+            raise KernelError(
+                "PTO257",
+                f"parameter '{parameter.name}' is an array, which crosses no function boundary",
+                site=site,
+                values=f"pl.Array in the signature of '{site.function}'",
+                hint="create it in the function that uses it, or pass a tensor",
+            )
+        type_ = _annotation(annotation, parameter.name, site)
         result.append(Parameter(parameter.name, type_, parameter.default))
     return tuple(result)
 
@@ -61,14 +73,6 @@ def _annotation(annotation: Any, name: str, site: Site) -> TensorType | ScalarTy
         return None
     if isinstance(annotation, type) and issubclass(annotation, Tensor):
         return TensorType()
-    if isinstance(annotation, ValueAnnotation) and annotation.kind == "array":
-        raise KernelError(
-            "PTO257",
-            f"parameter '{name}' is an array, which crosses no function boundary",
-            site=site,
-            values=f"pl.Array in the signature of '{site.function}'",
-            hint="create it in the function that uses it, or pass a tensor",
-        )
     if isinstance(annotation, ValueAnnotation) or annotation is Tile:
         return None
     if isinstance(annotation, (TensorType, ScalarType)):

@@ -69,7 +69,7 @@ class KernelFunction(KernelCallee):
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in order."""
-        return parameters_of(self.function)
+        return parameters_of(self.function, inline=not self.owns_outputs)
 
     @functools.cached_property
     def tree(self) -> ast.FunctionDef:

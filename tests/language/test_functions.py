@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import pto_sim.language as pl
+from pto_sim.engine import run_kernel
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
+from pto_sim.program.options import RunOptions
 
 CORE = pl.Level.CORE_GROUP
 M, N = pl.dynamic("M"), pl.dynamic("N")
@@ -152,3 +154,25 @@ def test_a_function_that_calls_itself_is_an_error() -> None:
 def test_a_layout_other_than_row_major_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="layout dn"):
         pl.Tensor[[8, 16], pl.FP32, pl.TensorView(layout=pl.TensorLayout.DN)]
+
+
+@pl.jit.inline
+def fills_a_slot(x: pl.Tensor[[4, 8], pl.FP32], y: pl.Tensor[[4, 8], pl.FP32], slots: pl.Array[1, pl.TASK_ID]):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="copy") as tid:
+        y[0:4, 0:8] = x[0:4, 0:8]
+    slots[0] = pl.system.task_dummy(deps=[tid])
+    return y
+
+
+@pl.jit
+def passes_an_array(x: pl.Tensor[[4, 8], pl.FP32], y: pl.Out[pl.Tensor[[4, 8], pl.FP32]]):
+    slots = pl.array.create(1, pl.TASK_ID)
+    y = fills_a_slot(x, y, slots)
+    return y
+
+
+def test_an_inline_function_takes_an_array_of_its_caller():
+    x = np.arange(32, dtype=np.float32).reshape(4, 8)
+    run = run_kernel(passes_an_array, [x, np.zeros_like(x)], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["y"], x)
+    assert [task.form for task in run.program.tasks] == ["at", "dummy"]
