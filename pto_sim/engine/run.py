@@ -21,6 +21,7 @@ from pto_sim.engine.core import CoreState
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
+from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder
 from pto_sim.engine.scopes import ScopeStack
 from pto_sim.engine.storage import Storage, Tensor
@@ -29,7 +30,7 @@ from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
 from pto_sim.program.dtypes import DataType
-from pto_sim.program.errors import InputError, KernelError
+from pto_sim.program.errors import InputError, KernelError, PtoError
 from pto_sim.program.events import Observer, RunEnd, SourceNote
 from pto_sim.program.model import Access, OpSignature, Program, Site, TensorInfo
 from pto_sim.program.options import RunOptions
@@ -373,7 +374,13 @@ def _execute(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument], 
         if facts.auto_scope:
             run.scopes.open("auto", site, user=False)
         run.recorder.event("frame_begin", None, site)
-        form(*values)
+        try:
+            form(*values)
+        except MISTAKES as error:
+            mistake = None if isinstance(error, PtoError) else mistaken_call(error, _PACKAGE)
+            if mistake is None:
+                raise
+            raise mistake.with_traceback(error.__traceback__) from error
         run.recorder.event("frame_end", None, site)
         if facts.auto_scope:
             run.scopes.close()
