@@ -217,6 +217,9 @@ class InlineKernel(KernelFunction):
             value = values[parameter.name] = plain(values[parameter.name])
             if isinstance(parameter.type, TensorType) and isinstance(value, TensorHandle):
                 check_tensor(parameter, value.shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
-            elif isinstance(parameter.type, ScalarType) and isinstance(value, int):
-                extents[parameter.name] = value
+            elif isinstance(parameter.type, ScalarType):
+                if parameter.type.dtype.name == "BOOL" and not isinstance(value, bool):
+                    values[parameter.name] = value != 0  # a number given for a BOOL counts as one inside
+                if isinstance(value, int):
+                    extents[parameter.name] = value
         return [values[parameter.name] for parameter in self.parameters]
