@@ -38,7 +38,7 @@ class Parameter:
 
 
 def parameters_of(function: Callable[..., Any], *, inline: bool = False) -> tuple[Parameter, ...]:
-    """The parameters of a kernel function, in order. Raises KernelError: PTO206 for a star argument, PTO257 for an array.
+    """The parameters of a kernel function, in order. Raises KernelError: PTO206 star arguments, PTO257 an array.
 
     inline: its body becomes part of the caller, so that an array stays in one function.
     """
