@@ -8,6 +8,7 @@ import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import Tensor
+from pto_sim.engine.task_ids import TaskId, TaskIds
 from pto_sim.engine.tile import Tile
 
 _SCALARS = {"b": "BOOL", "i": "integer", "u": "integer", "f": "float"}
@@ -21,6 +22,8 @@ def type_of(value: Any) -> tuple[Any, ...]:
         return ("tensor", value.shape, value.dtype.name)
     if isinstance(value, LaneScalar):
         return ("scalar", _SCALARS.get(value.base.dtype.kind, "other"))
+    if isinstance(value, (TaskId, TaskIds)):
+        return ("task id",)
     if isinstance(value, (bool, int, float, np.generic)):
         return ("scalar", _SCALARS.get(np.asarray(value).dtype.kind, "other"))
     return (type(value).__name__,)
