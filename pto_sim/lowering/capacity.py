@@ -79,19 +79,25 @@ class Capacity:
     def _is_tiled(self, root: int, life: Lifetime) -> bool:
         """Whether the compiler cuts an oversized product along M and N: each part of the result is drained on its own.
 
-        It does where the result is only stored, or cast on its way to L1, and where it is the accumulator of a chain
+        It does where the result is only stored, or cast on its way to L1, and where it is the accumulator of a loop
         over K (pypto: docs/en/dev/passes/15-auto_tile_matmul_l0.md, "K-tiling vs M/N-tiling", "Mat-scratch").
         """
         users = [i for i, op in enumerate(self.stream.ops) if root in {self.split.root[value] for value in op.ins}]
-        return self.split.roles[life.first] is Role.CUBE and all(self._drains(index, root) for index in users)
+        return self.split.roles[life.first] is Role.CUBE and all(self._drains(index, root, life) for index in users)
 
-    def _drains(self, index: int, root: int) -> bool:
+    def _drains(self, index: int, root: int, life: Lifetime) -> bool:
         role, op = self.split.roles[index], self.stream.ops[index]
         if role is Role.VECTOR:
             return self.split.homes[self.split.root[op.out]] == {MAT}
         if role is Role.CUBE:
-            return op.out >= 0 and self.split.root[op.out] == root and op.ins[0] == op.out
+            loop = self._loop(life.first)
+            carried = op.out >= 0 and self.split.root[op.out] == root and op.ins[0] == op.out
+            return carried and loop >= 0 and self._loop(index) == loop
         return role in (Role.STORE, Role.VIEW)
+
+    def _loop(self, index: int) -> int:
+        """The `loop.begin` of the loop around an op, -1 outside every loop."""
+        return self.split.nest.bodies[self.split.nest.body_of[index]].loop
 
     def _own_bytes(self, value: ValueType, memory: str) -> int:
         """Bytes on one core: a vector core of a split task holds its part only."""
