@@ -178,6 +178,18 @@ def chips(name: Name = None) -> None:
         show_chips(name)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def check(script: Script, args: ScriptArgs = None) -> None:
+    """Show what is wrong with a script's kernels.
+
+    Rules of the language in its source, then the findings of a run. No heap, no times, no comparison.
+    """
+    with exit_status():
+        from pto_sim.cli.check import check_file
+
+        check_file(script, args or [])
+
+
 @app.command()
 def lint(script: Path) -> None:
     """Check the kernels of a file without running it.
