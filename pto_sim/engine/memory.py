@@ -10,7 +10,7 @@ from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.placement import replace_by_window
 from pto_sim.engine.storage import Storage, StorageAlias, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
-from pto_sim.engine.valid_boxes import reshaped_box, window_box
+from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
@@ -41,7 +41,10 @@ class Memory:
             return self.run.transfers.read(value, window.offsets)
         if self.run.core is None:
             return self.view(value, window)
-        return self.run.transfers.load(value, window.offsets, window.sizes, window.result_shape())
+        tile = self.run.transfers.load(value, window.offsets, window.sizes, window.result_shape())
+        if window.dropped and tile.valid is not None:
+            tile.valid = tuple(extent for axis, extent in enumerate(tile.valid) if axis not in window.dropped)
+        return tile
 
     def assign(self, target: Tensor | Tile, index: Any, value: Any) -> None:
         """`x[index] = value` inside a task: a store to GM, or an update of a tile in place."""
@@ -87,7 +90,11 @@ class Memory:
         kept = [axis for axis in range(tensor.ndim) if axis not in window.dropped]
         self._slices += 1
         sizes, strides = tuple(window.sizes[a] for a in kept), tuple(tensor.strides[a] for a in kept)
-        return tensor.view(sizes, strides, int(start), alias=self._slices)
+        result = tensor.view(sizes, strides, int(start), alias=self._slices)
+        if tensor.valid is not None:
+            valid = narrowed(tensor.valid, window.offsets, window.sizes, None)
+            result.valid = tuple(valid[axis] for axis in kept)
+        return result
 
     def materialize(self, tensor: Tensor) -> Tile:
         """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
@@ -99,7 +106,9 @@ class Memory:
         order = list(range(tensor.ndim))
         order[first], order[second] = order[second], order[first]
         shape, strides = (tuple(values[axis] for axis in order) for values in (tensor.shape, tensor.strides))
-        return tensor.view(shape, strides, tensor.offset, alias=-1)
+        result = tensor.view(shape, strides, tensor.offset, alias=-1)
+        result.valid = None if tensor.valid is None else tuple(tensor.valid[axis] for axis in order)
+        return result
 
     def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
         """A tensor becomes a window of another, in orchestration: see `engine.placement`."""
@@ -223,19 +232,17 @@ class Memory:
                 values=f"{list(value.shape)}: {element_count(value.shape)}, {list(shape)}: {element_count(shape)}",
                 hint="slice first, or correct the shape",
             )
+        valid = None if value.valid is None else reshaped_box(value.shape, value.valid, shape)
+        if value.valid is not None and valid is None:
+            raise KernelError(
+                "PTO202",
+                "the valid part must stay a box at the origin in a reshape",
+                site=run.site(),
+                values=f"{list(value.shape)} valid {list(value.valid)} to {list(shape)}",
+                hint="pl.fillpad it first",
+            )
         if isinstance(value, Tile):
             core = run.task_core("a reshape of a tile")
-            valid = None
-            if value.valid is not None:
-                valid = reshaped_box(value.shape, value.valid, shape)
-                if valid is None:
-                    raise KernelError(
-                        "PTO202",
-                        "the valid part of a tile must stay a box at the origin when it is reshaped",
-                        site=run.site(),
-                        values=f"{list(value.shape)} valid {list(value.valid)} to {list(shape)}",
-                        hint="pl.fillpad it first",
-                    )
             data = value.resolve()
             view = self._record_view("reshape", core, value, data.reshape(data.shape[0], *shape), shape)
             view.valid = valid if valid != shape else None
@@ -250,7 +257,9 @@ class Memory:
                 values=f"shape {list(value.shape)}, strides {list(value.strides)}",
                 hint="reshape the whole tensor first, then slice it",
             )
-        return value.view(shape, row_major(shape), value.offset, alias=-1)
+        result = value.view(shape, row_major(shape), value.offset, alias=-1)
+        result.valid = valid
+        return result
 
     def transpose_view(self, tile: Tile) -> Tile:
         """The tile with its last two axes exchanged, in the same buffer (pypto: tile.transpose_view)."""

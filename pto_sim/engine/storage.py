@@ -94,10 +94,12 @@ class Tensor:
     sees the tensor: a view made inside a task belongs to the handle it was made from. `alias` is what the compiler
     knows of its buffer: 0 the buffer itself, a positive number a slice that it takes for a buffer of its own, -1
     nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp). no_dep: the launch that gets this handle has no
-    automatic dependencies on it.
+    automatic dependencies on it. valid: extents of the box at the origin that loads may read, None for all of it.
     """
 
-    __slots__ = ("alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "storage", "strides", "type")
+    __slots__ = (
+        "alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "storage", "strides", "type", "valid",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -116,6 +118,7 @@ class Tensor:
         self.argument: Tensor = self
         self.alias = 0
         self.no_dep = False
+        self.valid: tuple[int, ...] | None = None
 
     def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, *, alias: int) -> Tensor:
         """A view of the same storage. Inside a task it counts as the argument it was made from."""

@@ -11,6 +11,7 @@ from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import scalar_values
+from pto_sim.engine.valid_boxes import narrowed
 from pto_sim.engine.windows import offset_array, out_of_bounds
 from pto_sim.numerics.atomic import atomic_add
 from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
@@ -64,6 +65,8 @@ class Transfers:
         core = run.task_core("a load")
         if tensor.storage.closed_at is not None:
             tensor.check_alive()
+        if tensor.valid is not None:
+            valid = narrowed(tensor.valid, offsets, sizes, valid)
         read_sizes = sizes if valid is None else valid
         base = self._base(tensor, offsets, read_sizes, "a load")
         storage = tensor.storage

@@ -63,6 +63,14 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
     return full
 
 
+def narrowed(valid: Box, offsets: Sequence[Any], sizes: Box, wanted: Box | None) -> Box:
+    """What is valid of a window of a partly valid tensor: what the author wants, and no more than the tensor has."""
+    return tuple(
+        max(0, min(want, have - int(offset.__index__())))
+        for have, offset, want in zip(valid, offsets, wanted or sizes, strict=True)
+    )
+
+
 def reshaped_box(shape: Box, valid: Box, new: Box) -> Box | None:
     """The valid box after a reshape, or None if the valid elements are no longer a box at the origin."""
     kept = [(extent, part) for extent, part in zip(shape, valid, strict=True) if extent != 1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pto_sim.engine.lanes import LaneScalar
 from pto_sim.frontend.extents import DynamicExtent
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
@@ -44,6 +45,12 @@ class ScalarType:
     """`pl.Scalar[dtype]`."""
 
     dtype: DataType
+
+    def of(self, value: Any) -> Any:
+        """An argument as a scalar of this type: a number for a truth value, an integer for a float."""
+        if self.dtype.kind == "bool" and isinstance(value, (int, LaneScalar)):
+            return value != 0
+        return float(value) if self.dtype.kind == "float" and isinstance(value, int) else value
 
 
 class Tensor:

@@ -159,7 +159,10 @@ class JitKernel(KernelFunction):
         result = []
         for parameter, value in zip(self.parameters, args, strict=True):
             if not isinstance(parameter.type, TensorType):
-                result.append(EntryArgument(parameter.name, "scalar", _scalar(parameter, value, self.site), None))
+                number = _scalar(parameter, value, self.site)
+                if isinstance(parameter.type, ScalarType):
+                    number = parameter.type.of(number)
+                result.append(EntryArgument(parameter.name, "scalar", number, None))
                 continue
             array = argument_array(parameter, value, self.site)
             carrier = as_array(parameter.name, value, self.site).dtype

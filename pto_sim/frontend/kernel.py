@@ -20,7 +20,7 @@ from pto_sim.frontend.binding import (
 )
 from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.dropped_writes import dropped_writes
-from pto_sim.frontend.extents import Extents, plain
+from pto_sim.frontend.extents import DynVar, Extents, plain
 from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import leaves_flow_to_python
 from pto_sim.frontend.reach import closure_values, named_kernels, surroundings_of
@@ -175,6 +175,23 @@ def _build(function: types.FunctionType, tree: ast.FunctionDef) -> Callable[...,
     return space[factory.name](KERNEL_RUNTIME, *closure.values())
 
 
+def _as_declared(declared: TensorType, value: TensorHandle, extents: Extents) -> TensorHandle:
+    """A tensor under the valid shape of its parameter: what an annotation does not say is not known to the function.
+
+    (pypto: docs/en/dev/passes/47-materialize_valid_shape_symbols.md)
+    """
+    if declared.view is not None and declared.view.valid_shape is not None:
+        for extent, have in zip(declared.view.valid_shape, value.valid or value.shape, strict=True):
+            if isinstance(extent, DynVar):
+                extents.setdefault(extent.name, have)
+        return value
+    if value.valid is None or declared.shape is None:
+        return value
+    whole = value.view(value.shape, value.strides, value.offset, alias=value.alias)
+    whole.no_dep = value.no_dep
+    return whole
+
+
 class InlineKernel(KernelFunction):
     """`@pl.jit.inline`: its body becomes part of the caller. Its parameters alias the caller's variables."""
 
@@ -217,9 +234,9 @@ class InlineKernel(KernelFunction):
             value = values[parameter.name] = plain(values[parameter.name])
             if isinstance(parameter.type, TensorType) and isinstance(value, TensorHandle):
                 check_tensor(parameter, value.shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
+                values[parameter.name] = _as_declared(parameter.type, value, extents)
             elif isinstance(parameter.type, ScalarType):
-                if parameter.type.dtype.name == "BOOL" and not isinstance(value, bool):
-                    values[parameter.name] = value != 0  # a number given for a BOOL counts as one inside
+                value = values[parameter.name] = parameter.type.of(value)
                 if isinstance(value, int):
                     extents[parameter.name] = value
         return [values[parameter.name] for parameter in self.parameters]

@@ -15,6 +15,7 @@ from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import read_element, write_element
+from pto_sim.engine.valid_boxes import narrowed
 from pto_sim.engine.windows import Window
 from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
 from pto_sim.program.dtypes import DataType
@@ -178,11 +179,10 @@ def slice(
         part = part if valid is None or valid == sizes else run.memory.with_valid(part, _kept(valid, dropped))
         return part if pad_value is None else run.memory.filled(part, pad_number(run, pad_value))
     if run.core is None:
+        view = run.memory.view(x, window)
         if valid is not None and valid != sizes:
-            raise UnsupportedError(
-                "a partly valid view in orchestration", site=run.site(), hint="slice with valid_shape= inside the task"
-            )
-        return run.memory.view(x, window)
+            view.valid = _kept(narrowed(x.valid or x.shape, window.offsets, sizes, valid), dropped)
+        return view
     tile = run.transfers.load(x, window.offsets, sizes, window.result_shape(), valid)
     if dropped and tile.valid is not None:
         tile.valid = _kept(tile.valid, dropped)

@@ -147,3 +147,79 @@ def calls_described(x: SHAPE, out: pl.Out[SHAPE]):
 def test_function_attributes_follow_the_text() -> None:
     result = run_kernel(calls_described, [X, np.zeros_like(X)], RunOptions(), [])
     np.testing.assert_array_equal(result.outputs["out"], -X)
+
+
+@pl.program
+class Flags:
+    @pl.function(type=pl.FunctionType.InCore)
+    def shift(self, x: SHAPE, first: pl.Scalar[pl.BOOL], step: pl.Scalar[pl.FP32], out: pl.Out[SHAPE]) -> SHAPE:
+        t = pl.load(x, [0, 0], [8, 16])
+        if first:
+            r = pl.store(pl.add(t, step), [0, 0], out)
+        else:
+            r = pl.store(pl.sub(t, step), [0, 0], out)
+        return r
+
+    @pl.function(type=pl.FunctionType.Orchestration)
+    def main(self, x: SHAPE, n: pl.Scalar[pl.INT64], out: pl.Out[SHAPE]) -> SHAPE:
+        if n == 0:
+            first = pl.yield_(1)
+        else:
+            first = pl.yield_(0)
+        out = self.shift(x, first, 2, out)
+        return out
+
+
+def test_scalars_take_the_type_of_their_parameter() -> None:
+    for n, expected in ((0, X + 2), (5, X - 2)):
+        out = np.zeros_like(X)
+        Flags(X, n, out)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pl.jit
+def narrowed_view(x: SHAPE, out: pl.Out[SHAPE]):
+    part = pl.slice(x, [8, 16], [0, 0], valid_shape=[5, 12])
+    lower = pl.slice(part, [4, 16], [4, 0])
+    with pl.at(level=CORE):
+        out = pl.assemble(out, pl.neg(lower), [4, 0])
+
+
+def test_loads_read_no_more_than_a_view_has() -> None:
+    result = run_kernel(narrowed_view, [X, np.zeros_like(X)], RunOptions(), [])
+    mask = np.zeros((8, 16), bool)
+    mask[4:5, :12] = True
+    np.testing.assert_array_equal(result.written["out"], mask)
+    np.testing.assert_array_equal(result.outputs["out"][mask], -X[mask])
+
+
+VALID = pl.dynamic("VALID")
+
+
+@pl.program
+class Views:
+    @pl.function(type=pl.FunctionType.InCore)
+    def of_valid(
+        self, x: pl.Tensor[[8, 16], pl.FP32, pl.TensorView(valid_shape=[8, VALID])], out: pl.Out[SHAPE]
+    ) -> SHAPE:
+        return pl.store(pl.add(pl.load(x, [0, 0], [8, 16]), pl.cast(VALID * 1, pl.FP32)), [0, 0], out)
+
+    @pl.function(type=pl.FunctionType.InCore)
+    def of_all(self, x: SHAPE, out: pl.Out[SHAPE]) -> SHAPE:
+        return pl.store(pl.neg(pl.load(x, [0, 0], [8, 16])), [0, 0], out)
+
+    @pl.function(type=pl.FunctionType.Orchestration)
+    def main(self, x: SHAPE, a: pl.Out[SHAPE], b: pl.Out[SHAPE]) -> tuple[SHAPE, SHAPE]:
+        part = pl.slice(x, [8, 16], [0, 0], valid_shape=[8, 10])
+        a = self.of_valid(part, a)
+        b = self.of_all(part, b)
+        return a, b
+
+
+def test_a_function_knows_the_valid_shape_that_its_annotation_names() -> None:
+    result = run_kernel(Views.entry, [X, np.zeros_like(X), np.zeros_like(X)], RunOptions(), [])
+    mask = np.zeros((8, 16), bool)
+    mask[:, :10] = True
+    np.testing.assert_array_equal(result.written["a"], mask)
+    np.testing.assert_array_equal(result.outputs["a"][mask], X[mask] + 10)
+    np.testing.assert_array_equal(result.outputs["b"], -X)
