@@ -100,16 +100,6 @@ class Memory:
         """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
         return self.run.transfers.load(tensor, (0,) * tensor.ndim, tensor.shape, tensor.shape)
 
-    def transposed(self, tensor: Tensor, first: int, second: int) -> Tensor:
-        """A view of a tensor with two axes exchanged (simpler: task_interface/tensor.h, ChipTensor::transpose)."""
-        tensor.check_alive()
-        order = list(range(tensor.ndim))
-        order[first], order[second] = order[second], order[first]
-        shape, strides = (tuple(values[axis] for axis in order) for values in (tensor.shape, tensor.strides))
-        result = tensor.view(shape, strides, tensor.offset, alias=-1)
-        result.valid = None if tensor.valid is None else tuple(tensor.valid[axis] for axis in order)
-        return result
-
     def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
         """A tensor becomes a window of another, in orchestration: see `engine.placement`."""
         run = self.run

@@ -128,6 +128,16 @@ class Tensor:
             result.argument = self.argument
         return result
 
+    def transposed(self, first: int, second: int) -> Tensor:
+        """A view with two axes exchanged (simpler: task_interface/tensor.h, ChipTensor::transpose)."""
+        self.check_alive()
+        order = list(range(self.ndim))
+        order[first], order[second] = order[second], order[first]
+        shape, strides = (tuple(values[axis] for axis in order) for values in (self.shape, self.strides))
+        result = self.view(shape, strides, self.offset, alias=-1)
+        result.valid = None if self.valid is None else tuple(self.valid[axis] for axis in order)
+        return result
+
     def array(self) -> np.ndarray:
         """The elements as a NumPy view of `shape`."""
         itemsize = self.dtype.nbytes

@@ -106,7 +106,7 @@ def transpose(x: Any, axis1: int = 0, axis2: int = 1, tmp_tile: Any = None) -> A
     """Two axes exchanged: of a tensor in orchestration a view, else a tile. tmp_tile: scratch, changes no value."""
     run = require_run("pl.transpose")
     if isinstance(x, Tensor) and run.core is None:
-        return run.memory.transposed(x, axis1, axis2)
+        return x.transposed(axis1, axis2)
     return run.compute.apply("transpose", (x,), {"axis1": axis1, "axis2": axis2})
 
 
