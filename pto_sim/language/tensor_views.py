@@ -30,9 +30,9 @@ def view(
     before = _layout(run, tensor)
     after = layout or before
     if shape is None:
-        return tensor if after == before else run.memory.transposed(tensor, -2, -1)
+        return tensor if after == before else tensor.transposed(-2, -1)
     extents = tuple(int(extent.__index__()) for extent in shape)
-    packed = tensor if before == _ND else run.memory.transposed(tensor, -2, -1)
+    packed = tensor if before == _ND else tensor.transposed(-2, -1)
     if packed.strides != row_major(packed.shape) or element_count(extents) != element_count(tensor.shape):
         raise KernelError(
             "PTO202", "pl.tensor.view reshapes a packed tensor and keeps its elements", site=run.site(),
@@ -42,7 +42,7 @@ def view(
     if after == _ND:
         return tensor.view(extents, row_major(extents), tensor.offset, alias=-1)
     flipped = (*extents[:-2], extents[-1], extents[-2])
-    return run.memory.transposed(tensor.view(flipped, row_major(flipped), tensor.offset, alias=-1), -2, -1)
+    return tensor.view(flipped, row_major(flipped), tensor.offset, alias=-1).transposed(-2, -1)
 
 
 def _check_request(run: Run, tensor: Tensor, shape: Any, valid_shape: Any, layout: Any) -> None:
