@@ -9,10 +9,11 @@ from pto_sim.checks.dropped import DroppedWrites
 from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.scratch import ScratchUse
+from pto_sim.checks.undefined import UndefinedIndices
 
 __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
 
 
 def new_checks() -> list[Check]:
     """One fresh instance of every check, for one run."""
-    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites()]
+    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites(), UndefinedIndices()]

@@ -62,6 +62,12 @@ WRITE_DROPPED = FindingKind(
     "warning",
     "assign with out[...] = value: `out = value` binds the name to a new tensor and leaves the caller's buffer alone",
 )
+UNDEFINED_INDEX = FindingKind(
+    "PTO420",
+    "index outside its source",
+    "warning",
+    "clamp the index, or mask the rows that have none: the device reads whatever is there",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -70,6 +76,7 @@ _KINDS = (
     SCRATCH_NEVER_USED,
     SCRATCH_NEVER_READ,
     WRITE_DROPPED,
+    UNDEFINED_INDEX,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

@@ -19,8 +19,10 @@ from pto_sim.numerics.elementwise import IntegerDivisionError
 from pto_sim.numerics.index_errors import GatherIndexError, TooManyMatchesError
 from pto_sim.numerics.l0_tiling import k_split
 from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
+from pto_sim.numerics.profiles import A2A3, CPU_SIM
 from pto_sim.program.dtypes import DTYPES, DataType
 from pto_sim.program.errors import KernelError
+from pto_sim.program.events import SourceNote
 from pto_sim.program.model import OpSignature, ValueType
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _INT_SCALAR = ValueType((), "INDEX", "scalar")
 _FLOAT_SCALAR = ValueType((), "FP32", "scalar")
+_READ_BY_INDEX = frozenset({"gather", "gather_axis", "gather_flat", "gatherb"})
 _CUBE = frozenset({"matmul", "matmul_acc", "matmul_bias"})
 # The compiler cuts a product whose right operand comes from L1 and whose left one from L1 or the vector core (pypto:
 # docs/en/dev/passes/15-auto_tile_matmul_l0.md); what the author placed in L0 himself stays whole.
@@ -126,6 +129,8 @@ class Compute:
         return "mat" if folded and inputs[0].dtype.name == "FP32" else "vec"
 
     def _call(self, plan: _Plan, arrays: Sequence[Any]) -> np.ndarray:
+        if self._profile == CPU_SIM and plan.row.name in _READ_BY_INDEX:
+            self._note_index(plan, arrays)
         try:
             return plan.row.function(*arrays, profile=self._profile, **plan.keywords)
         except (ScalarRangeError, IntegerDivisionError) as error:
@@ -138,6 +143,13 @@ class Compute:
             ) from error
         except (GatherIndexError, TooManyMatchesError) as error:
             raise index_error(self.run, plan.row.name, error) from error
+
+    def _note_index(self, plan: _Plan, arrays: Sequence[Any]) -> None:
+        """Tell the observers of an index outside: cpu-sim has a value for it, the device has none."""
+        try:
+            plan.row.function(*arrays, profile=A2A3, **plan.keywords)
+        except GatherIndexError as error:
+            self.run.tell(SourceNote("undefined index", self.run.site(), str(error)))
 
     def _scalar_type(self, name: str, value: Any) -> ValueType:
         if isinstance(value, LaneScalar):

@@ -121,14 +121,15 @@ class Run:
     def function(self, facts: FunctionFacts, extents: Mapping[str, int]) -> Iterator[None]:
         """A kernel function runs for the duration of a `with` block. extents: of its dynamic dimensions."""
         for note in facts.notes:
-            self._tell(note)
+            self.tell(note)
         self._functions.append(facts)
         self.extents = self.extents.new_child(dict(extents))
         yield
         self.extents = self.extents.parents
         self._functions.pop()
 
-    def _tell(self, note: SourceNote) -> None:
+    def tell(self, note: SourceNote) -> None:
+        """Tell the observers once."""
         if note not in self._told:
             self._told.add(note)
             for observer in self.observers:

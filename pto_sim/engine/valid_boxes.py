@@ -38,6 +38,8 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         rows, columns = full[0]
         want = (rows, tiles[1].shape[-1]) if rule == "row_vector" else (1, columns)
         return [full[0], want]
+    if rule == "blocks" and tiles[0].valid is None:
+        return full  # the offsets' valid box decides which blocks are read
     if rule == "masked":
         return _masked(run, row.name, tiles, full)
     if rule == "one_row":

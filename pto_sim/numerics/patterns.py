@@ -44,13 +44,14 @@ def gather_flat(x: np.ndarray, index: np.ndarray, *, profile: str = "a2a3") -> n
 def gatherb(x: np.ndarray, offsets: np.ndarray, *, columns: int, dtype: str = "", profile: str = "a2a3") -> np.ndarray:
     """Blocks of 32 bytes by byte offset: block j of row r comes from byte offsets[r, j]. Result [L, M, columns].
 
+    Fewer offsets, of a partly valid tile, give fewer columns.
     dtype reads the blocks as another type than x's. Raises GatherIndexError for a block past the end of x; cpu-sim
     leaves the fill there.
     """
     element = STORAGE[dtype] if dtype else x.dtype
     lanes, rows = max(len(x), len(offsets)), offsets.shape[1]
     source = np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
-    per_row = columns * element.itemsize // GATHER_BLOCK_BYTES
+    per_row = min(columns * element.itemsize // GATHER_BLOCK_BYTES, offsets.shape[-1])
     where = np.broadcast_to(offsets[..., :per_row], (lanes, rows, per_row)).astype(np.int64)
     error = first_outside(where, source.shape[1] - GATHER_BLOCK_BYTES + 1, "gather")
     if error is not None and profile != CPU_SIM:

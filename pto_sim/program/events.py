@@ -27,7 +27,10 @@ class RunEnd:
 
 
 class SourceNote(NamedTuple):
-    """What the source of a kernel function shows before it runs. kind: 'dropped write'."""
+    """What the source of a kernel function shows before it runs, or what its run met at a line.
+
+    kind: 'dropped write' (the source), 'undefined index' (a run: an index outside, for which the device has no value).
+    """
 
     kind: str
     site: Site
@@ -42,7 +45,7 @@ class Observer:
     """
 
     def on_note(self, note: SourceNote) -> None:
-        """A kernel function runs for the first time, and its source has something to say."""
+        """A kernel function runs for the first time and its source has something to say, or a line met such a value."""
 
     def on_task_begin(self, task: int, name: str, blocks: int) -> None:
         """Task `task` (its index in `Program.tasks`) starts to execute."""
