@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pto_sim.engine.run import Run
 
 Box = tuple[int, ...]
+_STRICT = frozenset({"div"})  # pypto: src/ir/op/tile_ops/elementwise.cpp, the one pair whose valid shapes are compared
 _EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits", "sort32")
 
 
@@ -59,6 +60,9 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         raise UnsupportedError(
             f"pl.{row.name} on a partly valid tile", site=run.site(), hint="pl.fillpad the operands first"
         )
+    if full[0] == tiles[0].shape and row.name not in _STRICT and all(tile.shape == full[0] for tile in tiles):
+        # The op runs over the valid shape of its first operand; what the author does not use of it may be anything.
+        return [tile.shape for tile in tiles]
     for box, tile in zip(full, tiles, strict=True):
         if box != full[0] and not (tile.shape[-1] == 1 and box[:-1] == full[0][:-1]):
             raise _differ(run, row.name, full)

@@ -167,3 +167,18 @@ def test_a_value_that_leaves_its_task_is_stored_and_loaded():
     uses = {t.name: {program.tensors[a.tensor].name: (a.reads, a.writes) for a in t.args} for t in program.tasks}
     assert uses["product"]["acc"] == (False, True) and uses["finish"]["acc"] == (True, False)
     assert [facts.kind for facts in lower(program).facts] == ["ALLOC", "AIC", "AIV"]
+
+
+@pl.jit
+def whole_with_partial(x: pl.Tensor[[1, 8], pl.FP32], y: pl.Out[pl.Tensor[[1, 8], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="largest"):
+        most = pl.full([1, 8], dtype=pl.FP32, value=-1.0)
+        part = pl.slice(x, [1, 8], [0, 0], valid_shape=[1, 3])
+        y[0:1, 0:8] = pl.maximum(most, part)
+
+
+def test_the_first_operand_decides_what_is_valid():
+    """Beyond its valid columns the second operand holds the zeros that its load left."""
+    x = np.arange(1, 9, dtype=np.float32).reshape(1, 8)
+    out = run_kernel(whole_with_partial, [x, np.zeros_like(x)], RunOptions(), []).outputs["y"]
+    np.testing.assert_array_equal(out, [[1, 2, 3, 0, 0, 0, 0, 0]])
