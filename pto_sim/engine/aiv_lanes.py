@@ -103,6 +103,7 @@ class SplitAiv:
                 repr(tile),
                 "a value of the vector cores is on the lane already: load or slice the lane's half",
             )
+        self._check_ragged(tile)
         place = self._seen[0]
         self._seen[0] += 1
         if core.subblock == 0:
@@ -119,6 +120,19 @@ class SplitAiv:
         half = Tile(core, data, type_, tile.dtype, value, valid=valid)
         half.explicit = tile.explicit
         return half
+
+    def _check_ragged(self, tile: Tile) -> None:
+        """The FIFO carries a lane's own row count, and the whole width of the tile (pypto: LowerAutoVectorSplit)."""
+        if tile.valid is None or self.mode == "none" or tile.ndim != 2:
+            return
+        narrow_rows, narrow_cols = (v < extent for v, extent in zip(tile.valid, tile.shape, strict=True))
+        if narrow_cols and (self.mode == "left_right" or narrow_rows):
+            raise self._error(
+                "a tile that is cut by columns crosses whole in its width",
+                f"{tile!r} valid {list(tile.valid)} under {self.mode}",
+                "mode=pl.SplitMode.UP_DOWN, or widen it with pl.set_validshape and narrow the half in the region",
+                "PTO264",
+            )
 
     def gather(self, part: Tile) -> Tile:
         """Both lanes' halves as one tile: complete once the second lane has run."""

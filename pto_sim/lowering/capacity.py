@@ -65,7 +65,9 @@ class Capacity:
 
     def _tiles(self, root: int, life: Lifetime, keys: BufferKeys) -> list[_Tile]:
         value = self.split.types[root]
-        found = []
+        found: list[_Tile] = []
+        if self.split.roles[life.first] is Role.POP:
+            return found  # a popped tile lies in the pipe's own slot
         for memory in self.split.homes.get(root, frozenset()):
             nbytes = self._own_bytes(value, memory)
             if memory == ACC and nbytes > CAPACITY_BYTES[ACC] and self._is_tiled(root, life):
@@ -184,11 +186,26 @@ class Capacity:
         return self.pipe.ring_bytes(consumers[memory]) if memory in consumers else 0
 
     def check(self) -> None:
-        """Raise KernelError if one op's operands and the tiles that must survive it exceed a memory."""
+        """Raise KernelError if a pipe's slots, or an op's operands and what must survive it, exceed a memory."""
         for memory in (VEC, MAT, ACC):
+            if self.ring_bytes(memory) > CAPACITY_BYTES[memory]:
+                raise self._ring_error(memory)
             worst, at = self._least_need(memory, pipelined=False)
             if worst > CAPACITY_BYTES[memory]:
                 raise self._error(memory, worst, at)
+
+    def _ring_error(self, memory: str) -> KernelError:
+        crossing = [*self.split.transfers, *self.split.crossings]
+        pipes = (i for i, op in enumerate(self.stream.ops) if self.program.signatures[op.signature].op == "pipe")
+        at = crossing[0].at if crossing else next(pipes, 0)
+        site = self.program.signatures[self.stream.ops[at].signature].site if self.stream.ops else 0
+        return KernelError(
+            "PTO301",
+            f"the slots of the pipe between the cores need more {_TITLES[memory]} than a core has",
+            site=self.program.sites[site],
+            values=f"{self.ring_bytes(memory)} B of slots, {CAPACITY_BYTES[memory]} B available",
+            hint="fewer slots: pl.cross_core_slot(slot_num=2), or slot_num= of the pipe; or a smaller tile",
+        )
 
     def _least_need(self, memory: str, *, pipelined: bool) -> tuple[int, int]:
         """The largest set that must coexist, and the op where: just before an op, or just after it."""

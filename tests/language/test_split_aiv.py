@@ -253,3 +253,18 @@ def lane_without_region(a: T, b: T, o: pl.Out[T]):
 def test_a_lane_number_outside_every_region_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="get_subblock_idx"):
         run(lane_without_region, A, B, np.zeros_like(A))
+
+
+@pl.jit
+def ragged_columns(a: T, b: T, o: pl.InOut[T]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        y = pl.slice(b, [16, 16], [0, 0], valid_shape=[16, 9])
+        c = pl.matmul(a, y)
+        for lane in pl.split_aiv(2, mode=pl.SplitMode.LEFT_RIGHT):
+            o[:, lane * 8 : lane * 8 + 8] = pl.abs(pl.aiv_shard(c))
+
+
+def test_a_tile_that_is_ragged_along_its_columns_cannot_cross_by_columns() -> None:
+    with pytest.raises(KernelError, match="PTO264") as caught:
+        run(ragged_columns, A, B, np.zeros_like(A))
+    assert "crosses whole in its width" in str(caught.value)

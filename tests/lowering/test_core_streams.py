@@ -6,11 +6,13 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 
 import pto_sim.language as pl
 from ascend_model.isa import Core, Kind
 from pto_sim.engine import run_kernel
 from pto_sim.lowering import lower
+from pto_sim.program.errors import KernelError
 from pto_sim.program.options import RunOptions
 
 A = np.ones((16, 16), np.float32)
@@ -141,3 +143,21 @@ def test_an_accumulator_over_k_that_l0c_cannot_hold_is_cut_along_m_and_n() -> No
     done = run_kernel(chain_over_k, [a, b, np.zeros((272, 144), np.int32)], RunOptions(), ())
     assert (done.outputs["o"] == 256).all()
     assert lower(done.program).facts[-1].onchip_peak_bytes["acc"] <= 128 * 1024
+
+
+def deep(slots: int) -> Any:
+    @pl.jit
+    def kernel(a: pl.Tensor[[128, 256], pl.FP32], o: pl.Out[pl.Tensor[[128, 128], pl.FP32]]):
+        with pl.at(level=pl.Level.CORE_GROUP, optimizations=[pl.cross_core_slot(slot_num=slots)]):
+            o[:, :] = pl.add(pl.matmul(a[:, 0:128], a[:, 128:256], b_trans=True), 1.0)
+
+    return kernel
+
+
+def test_slots_that_a_core_cannot_hold_are_refused_and_fewer_are_not() -> None:
+    """A 128 x 128 FP32 tile takes 64 KiB: 2 slots fit the 184 KiB of UB, 4 do not."""
+    a, o = np.ones((128, 256), np.float32), np.zeros((128, 128), np.float32)
+    lowered(deep(2), a, o)
+    with pytest.raises(KernelError, match="PTO301") as caught:
+        lowered(deep(4), a, o)
+    assert "262144 B of slots, 188416 B available" in str(caught.value)
