@@ -279,6 +279,7 @@ class Run:
         )
         if direction == "out":
             storage = Storage.unwritten(index, dtype, array.size)
+            storage.host = array.reshape(-1)
         else:
             flat = np.ascontiguousarray(array).reshape(-1)
             storage = Storage(index, dtype, flat, shared=True, is_input=direction == "in")

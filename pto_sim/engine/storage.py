@@ -24,16 +24,18 @@ class Storage:
     tensor: index into the recorded Program's tensors. flat: the elements, 1-D, of dtype.numpy.
     words: the same bytes as unsigned integers. shared: `flat` belongs to the caller and is copied before
     the first write, because the device works on its own copy of an input. is_input: an entry argument that
-    is declared as an input, so a write that changes it is worth a finding.
+    is declared as an input, so a write that changes it is worth a finding. host: of an entry output, the caller's
+    elements, which an atomic addition adds to; None once they have been taken.
     """
 
-    __slots__ = ("closed_at", "dtype", "flat", "is_input", "shared", "tensor", "words")
+    __slots__ = ("closed_at", "dtype", "flat", "host", "is_input", "shared", "tensor", "words")
 
     def __init__(
         self, tensor: int, dtype: DataType, flat: np.ndarray, shared: bool = False, is_input: bool = False
     ) -> None:
         self.tensor, self.dtype, self.shared, self.is_input = tensor, dtype, shared, is_input
         self.closed_at: str | None = None
+        self.host: np.ndarray | None = None
         self._attach(flat)
 
     @classmethod
@@ -65,6 +67,7 @@ class StorageAlias(Storage):
 
     def __init__(self, base: Storage, dtype: DataType) -> None:
         self.base, self.dtype, self.tensor, self.is_input = base, dtype, base.tensor, base.is_input
+        self.host = None
 
     @property
     def flat(self) -> np.ndarray:  # type: ignore[override]

@@ -13,6 +13,7 @@ from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import scalar_values
 from pto_sim.engine.valid_boxes import narrowed
 from pto_sim.engine.windows import offset_array, out_of_bounds
+from pto_sim.engine.written import take_host_values
 from pto_sim.numerics.atomic import atomic_add
 from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
 from pto_sim.program.dtypes import DTYPES
@@ -149,6 +150,8 @@ class Transfers:
                 values=f"tensor {tensor.name or '?'} {tensor.dtype.name}",
                 hint="accumulate in FP32 or INT32",
             )
+        if tensor.storage.host is not None:
+            take_host_values(self.run, tensor.storage)
         tensor.storage.own()
         before = np.empty((1, *sizes), data.dtype)
         for lane in range(len(base)):

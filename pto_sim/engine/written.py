@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pto_sim.program.model import Access, Program
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+    from pto_sim.engine.storage import Storage
 
 
 def written_masks(program: Program) -> dict[str, np.ndarray | None]:
@@ -32,3 +38,23 @@ def _mark(flat: np.ndarray, access: Access) -> None:
     for offset in access.offsets.tolist():
         box = np.lib.stride_tricks.as_strided(flat[offset:], access.shape, access.strides)
         box[...] = True
+
+
+def take_host_values(run: Run, storage: Storage) -> None:
+    """Give the elements of an entry output that nothing has written yet the caller's values.
+
+    An atomic addition reads what it adds to, which makes an output an argument that is read and written (pypto:
+    src/ir/op/tile_ops/memory.cpp, the argument effect of tile.store).
+    """
+    host, storage.host = storage.host, None
+    assert host is not None
+    mask = np.zeros(storage.flat.size, bool)
+    for task in run.recorder.tasks:
+        for access in task.accesses:
+            if access.write and access.tensor == storage.tensor:
+                _mark(mask, access)
+    if run.core is not None:
+        for access in run.core.recorder.finished_accesses():
+            if access.write and access.tensor == storage.tensor:
+                _mark(mask, access)
+    storage.flat[~mask] = host[~mask]
