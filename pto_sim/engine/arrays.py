@@ -57,6 +57,7 @@ class Array:
                 "PTO208",
                 "an array that was made on only some blocks is used on others",
                 site=self.run.site(),
+                values=f"array of {len(self._values)} elements, now {len(core.lanes)} blocks",
                 hint="create the array before the `if`",
             )
         self._values[place] = self._merged(self._values[place], value, positions)

@@ -222,7 +222,13 @@ class LoopRange:
         self.stop = bounds[1] if len(bounds) > 1 else bounds[0]
         self.step = bounds[2] if len(bounds) > 2 else 1
         if not isinstance(self.step, LaneScalar) and self.step == 0:
-            raise KernelError("PTO206", "a loop step must not be zero", site=run.site(), hint="use a non-zero step")
+            raise KernelError(
+                "PTO206",
+                "a loop step must not be zero",
+                site=run.site(),
+                values=f"pl.{kind}({', '.join(map(str, bounds))})",
+                hint="use a non-zero step",
+            )
 
     def __len__(self) -> int:
         return len(range(int(self.start), int(self.stop), int(self.step)))

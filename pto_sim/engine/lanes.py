@@ -103,6 +103,7 @@ class LaneScalar:
             "PTO208",
             "a scalar that was set on only some blocks is used on others",
             site=self.core.run.site(),
+            values=f"set on {len(self.lanes)} blocks, used on {len(self.core.lanes)}",
             hint="bind the name before the `if` (or in both arms), so that every block has a value",
         )
 

@@ -51,6 +51,7 @@ class ScopeStack:
                 "PTO207",
                 f"a scope of mode {mode} cannot stand inside a manual scope",
                 site=self.run.site(),
+                values=f"the manual scope was opened at {self.run.recorder.sites[self._frames[-1].site]}",
                 hint="close the manual scope first",
             )
         self._frames.append(_Frame(mode, site, user))
@@ -79,6 +80,7 @@ class UserScope:
                 "PTO207",
                 "a scope belongs to orchestration, not to the body of a task",
                 site=run.site(),
+                values=f"mode {self.mode}, inside a task of '{run.function_name}'",
                 hint="open it around the pl.spmd or pl.at",
             )
         if self.mode == "auto" and run.auto_scope:

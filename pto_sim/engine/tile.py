@@ -94,6 +94,7 @@ class Tile:
                 "PTO208",
                 "a tile that was made on only some blocks is used on others",
                 site=core.run.site(),
+                values=f"{self!r} made on {len(self.lanes)} blocks, used on {len(core.lanes)}",
                 hint="bind the name before the `if` (or in both arms), so that every block has a value",
             )
         return data[positions]

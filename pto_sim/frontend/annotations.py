@@ -136,13 +136,17 @@ class Tuple:
         return ValueAnnotation("tuple")
 
 
-def wrong_annotation(rule: str, got: object, hint: str) -> KernelError:
-    """The error (PTO257) for an annotation, at the line of the author's file that holds it."""
+def caller_site() -> Site:
+    """The line of the author's file that is running."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("pto_sim."):
         frame = frame.f_back
-    site = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
-    return KernelError("PTO257", rule, site=site, values=f"got {got!r}", hint=hint)
+    return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def wrong_annotation(rule: str, got: object, hint: str) -> KernelError:
+    """The error (PTO257) for an annotation, at the line of the author's file that holds it."""
+    return KernelError("PTO257", rule, site=caller_site(), values=f"got {got!r}", hint=hint)
 
 
 def _tensor_type(item: Any, what: str) -> TensorType:

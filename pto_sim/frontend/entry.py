@@ -37,11 +37,13 @@ class JitKernel(KernelFunction):
         self._cache: dict[tuple[Any, ...], Any] = {}  # pypto's own name: its tests look into it
 
     def __call__(self, *args: Any, config: Any = None, **named: Any) -> Any:
-        if current_run() is not None:
+        run = current_run()
+        if run is not None:
             raise KernelError(
                 "PTO206",
                 f"a kernel cannot call the entry '{self.name}'",
-                site=self.site,
+                site=run.site(),
+                values=f"'{self.name}' is an entry of the host ({self.site})",
                 hint="make it @pl.jit.inline to use it inside another kernel",
             )
         args = ordered_arguments(self.parameters, args, named, f"kernel '{self.name}'", self.site)

@@ -12,7 +12,7 @@ from typing import Any
 from pto_sim.engine.run import FunctionFacts, current_run
 from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.storage import Tensor as TensorHandle
-from pto_sim.frontend.annotations import ScalarType, TensorType
+from pto_sim.frontend.annotations import ScalarType, TensorType, caller_site
 from pto_sim.frontend.binding import (
     Parameter,
     check_tensor,
@@ -53,6 +53,7 @@ class KernelFunction(KernelCallee):
             raise KernelError(
                 "PTO257",
                 "a kernel decorator stands on a plain function",
+                site=caller_site(),
                 values=f"got {function!r}",
                 hint="@pl.jit directly above `def`, with other decorators above it",
             )

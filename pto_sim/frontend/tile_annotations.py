@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pto_sim.frontend.annotations import caller_site
+from pto_sim.program.errors import KernelError
+
 
 @dataclass(frozen=True)
 class MemRef:
@@ -20,9 +23,15 @@ class MemRef:
     slot: Any = None
 
     def __getitem__(self, slot: Any) -> MemRef:
-        """Slot `slot`, a number or a scalar of the kernel. Raises IndexError for a number that is not there."""
+        """Slot `slot`, a number or a scalar of the kernel. Raises KernelError (PTO203) if it is not there."""
         if isinstance(slot, int) and not 0 <= slot < self.slots:
-            raise IndexError(f"pl.MemRef has {self.slots} slots, there is no slot {slot}")
+            raise KernelError(
+                "PTO203",
+                f"pl.MemRef '{self.name}' has no slot {slot}",
+                site=caller_site(),
+                values=f"{self.slots} slots",
+                hint=f"use 0 to {self.slots - 1}, or MemRef(name, slots={slot + 1})",
+            )
         return MemRef(self.name, self.slots, slot)
 
 

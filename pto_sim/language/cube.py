@@ -58,7 +58,7 @@ def gemv_acc(acc: Tile, a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
     return matmul_acc(acc, a, b)
 
 
-def gemv_bias(a: Any, b: Any, bias: Any) -> Tile:
+def gemv_bias(a: Any, b: Any, bias: Any, acc_phase: str = "unspecified") -> Tile:
     """a @ b + bias for one row a [1, K]."""
     _one_row("pl.gemv_bias", a)
     return matmul_bias(a, b, bias)

@@ -121,7 +121,7 @@ def test_placements_change_no_value():
     x, out = RNG.standard_normal((16, 16)).astype(np.float32), np.zeros((16, 16), np.float32)
     placed(x, out)
     np.testing.assert_array_equal(out, x + x)
-    with pytest.raises(IndexError, match="2 slots"):
+    with pytest.raises(KernelError, match="2 slots"):
         SLOTS[2]
 
 
