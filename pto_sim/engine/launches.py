@@ -122,13 +122,16 @@ class TaskInProgress:
         argument = tensor.argument
         self.arguments.setdefault(id(argument), (argument, [False, False]))[1][0] = True
 
-    def check_path(self, tensor: Tensor, scalar: bool) -> None:
+    def check_path(self, tensor: Tensor, scalar: bool, *, whole: bool = False) -> None:
         """Raises KernelError (PTO243) if a task stores tiles and single elements to one tensor.
 
         The two go different ways (MTE3, scalar data cache) whose order nothing fixes (pypto:
-        src/ir/transforms/convert_tensor_to_tile_ops_pass.cpp).
+        src/ir/transforms/convert_tensor_to_tile_ops_pass.cpp). Elements written over a first store of the whole
+        tensor are gathered in one tile (there: CanonicalizeFullTensorScalarUpdates).
         """
         key = id(tensor.argument)
+        if whole and key not in self._written:
+            return
         if self._written.setdefault(key, (tensor.argument, scalar))[1] is not scalar:
             raise KernelError(
                 "PTO243",

@@ -99,7 +99,7 @@ class Transfers:
         if tensor.storage.closed_at is not None:
             tensor.check_alive()
         if run.task is not None:
-            run.task.check_path(tensor, False)
+            run.task.check_path(tensor, False, whole=sizes == tensor.shape)
         data = tile.resolve()
         if core.half != "none":
             kept = stored_half(core, tile, data, offsets, sizes)

@@ -182,3 +182,16 @@ def test_the_first_operand_decides_what_is_valid():
     x = np.arange(1, 9, dtype=np.float32).reshape(1, 8)
     out = run_kernel(whole_with_partial, [x, np.zeros_like(x)], RunOptions(), []).outputs["y"]
     np.testing.assert_array_equal(out, [[1, 2, 3, 0, 0, 0, 0, 0]])
+
+
+@pl.jit
+def elements_over_a_fill(y: pl.Out[pl.Tensor[[1, 8], pl.INT32]]):
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="map"):
+        y[0:1, 0:8] = pl.full([1, 8], dtype=pl.INT32, value=-1)
+        for i in pl.range(3):
+            pl.write(y, [0, i], i * 2)
+
+
+def test_elements_are_written_over_a_first_store_of_the_whole_tensor():
+    out = run_kernel(elements_over_a_fill, [np.zeros((1, 8), np.int32)], RunOptions(), []).outputs["y"]
+    np.testing.assert_array_equal(out, [[0, 2, 4, -1, -1, -1, -1, -1]])

@@ -12,7 +12,7 @@ import pytest
 from tests.project.test_import_arrows import ARROWS, TIER, USES_THE_MODEL
 
 MAX_PAGE_LINES = 100
-TABLES = ("operators.md", "upstream_tests.md")
+TABLES = ("operators.md", "upstream_scripts.md", "upstream_tests.md")
 """Pages made from a table: as long as it is."""
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
