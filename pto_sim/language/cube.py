@@ -46,22 +46,26 @@ def _one_row(what: str, a: Any) -> None:
         )
 
 
+# The compiler cuts no product of one row (pypto: docs/en/dev/passes/15-auto_tile_matmul_l0.md).
+_WHOLE = (("a_trans", False), ("b_trans", False), ("manual", True))
+
+
 def gemv(a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
-    """a @ b for one row a [1, K]."""
+    """a @ b for one row a [1, K]. acc_phase: a hint to the device, changes no value."""
     _one_row("pl.gemv", a)
-    return require_run("pl.gemv").compute.apply("matmul", (a, b), {"a_trans": False, "b_trans": False})
+    return require_run("pl.gemv").compute.apply("matmul", (a, b), dict(_WHOLE))
 
 
 def gemv_acc(acc: Tile, a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
     """acc + a @ b for one row a [1, K]."""
     _one_row("pl.gemv_acc", a)
-    return matmul_acc(acc, a, b)
+    return require_run("pl.gemv_acc").compute.apply("matmul_acc", (acc, a, b), dict(_WHOLE))
 
 
 def gemv_bias(a: Any, b: Any, bias: Any, acc_phase: str = "unspecified") -> Tile:
     """a @ b + bias for one row a [1, K]."""
     _one_row("pl.gemv_bias", a)
-    return matmul_bias(a, b, bias)
+    return require_run("pl.gemv_bias").compute.apply("matmul_bias", (bias, a, b), dict(_WHOLE))
 
 
 def batch_matmul(a: Any, b: Any) -> Tile:

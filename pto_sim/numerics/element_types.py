@@ -50,6 +50,8 @@ def scalar_of(value: object, dtype: np.dtype) -> np.ndarray:
     array = np.asarray(value)
     if is_float(dtype):
         return array.astype(np.float32).astype(dtype) if dtype == BFLOAT16 else array.astype(dtype)
+    if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.trunc(array)).all():
+        array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
         raise ScalarRangeError(f"scalar {value!r} is not an integer, but the tile holds {NAMES[dtype]}")
     if dtype.kind != "b":

@@ -212,7 +212,8 @@ def accumulator_of(dtype: str) -> str:
 
 
 def _check_scalar(op: str, scalar: OperandType, tile_dtype: str) -> None:
-    if scalar.dtype in FLOATS and tile_dtype not in FLOATS:
+    # A subtraction keeps the tile's type whatever the number's (pypto: tensor_ops/elementwise.cpp, tensor.subs).
+    if op != "sub" and scalar.dtype in FLOATS and tile_dtype not in FLOATS:
         raise OpTypeError(
             f"{op} needs a scalar of the tile's type", f"{scalar.dtype} scalar with a {tile_dtype} tile", "use an int"
         )
