@@ -8,6 +8,7 @@ from pto_sim.checks.check import Check
 from pto_sim.checks.dropped import DroppedWrites
 from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.outputs import OutputCoverage
+from pto_sim.checks.parting import ProfileParting
 from pto_sim.checks.scratch import ScratchUse
 from pto_sim.checks.undefined import UndefinedIndices
 
@@ -16,4 +17,4 @@ __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
 
 def new_checks() -> list[Check]:
     """One fresh instance of every check, for one run."""
-    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites(), UndefinedIndices()]
+    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites(), UndefinedIndices(), ProfileParting()]

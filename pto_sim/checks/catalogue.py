@@ -68,6 +68,12 @@ UNDEFINED_INDEX = FindingKind(
     "warning",
     "clamp the index, or mask the rows that have none: the device reads whatever is there",
 )
+PROFILES_PART = FindingKind(
+    "PTO421",
+    "the profiles part",
+    "info",
+    "see docs/numerics.md for the rule that differs; what follows may differ because of this operator",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -77,6 +83,7 @@ _KINDS = (
     SCRATCH_NEVER_READ,
     WRITE_DROPPED,
     UNDEFINED_INDEX,
+    PROFILES_PART,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

@@ -26,6 +26,9 @@ Chip = Annotated[
     str, typer.Option("--chip", metavar="NAME|FILE", help="Chip variant or TOML file (see `pto-sim chips`).")
 ]
 Numerics = Annotated[str, typer.Option("--numerics", metavar="NAME", help="a2a3, cpu-sim, or fast (not bit-exact).")]
+ProfileDiff = Annotated[
+    bool, typer.Option("--profile-diff", help="Report the first op whose result the other profile does not have.")
+]
 Out = Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Run directory for all reports.")]  # noqa: UP045
 Json = Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]  # noqa: UP045
 FailOn = Annotated[
@@ -99,6 +102,7 @@ def run(
     module: Module = None,
     chip: Chip = "a2a3",
     numerics: Numerics = "a2a3",
+    profile_diff: ProfileDiff = False,
     out: Out = None,
     json: Json = None,
     fail_on: FailOn = None,
@@ -123,6 +127,7 @@ def run(
         options = run_options(
             chip=chip,
             numerics=numerics,
+            profile_diff=profile_diff,
             out=out,
             json=json,
             fail_on=fail_on,

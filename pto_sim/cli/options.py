@@ -16,6 +16,7 @@ def run_options(
     *,
     chip: str,
     numerics: str,
+    profile_diff: bool,
     out: Path | None,
     json: Path | None,
     fail_on: str | None,
@@ -28,9 +29,11 @@ def run_options(
     backend: str,
 ) -> RunOptions:
     """The options of one run. Raises InputError PTO053 for a value that is not allowed."""
-    from pto_sim.numerics.profiles import PROFILES
+    from pto_sim.numerics.profiles import A2A3, CPU_SIM, PROFILES
 
     _one_of("--numerics", numerics, PROFILES)
+    if profile_diff and numerics not in (A2A3, CPU_SIM):
+        raise _refused("--profile-diff", f"with --numerics {numerics}", f"--numerics {A2A3} or {CPU_SIM}")
     _one_of("--scopes", scopes, SCOPES)
     _one_of("--pipe-slots", pipe_slots, PIPE_SLOTS)
     if seed is not None and seed < 0:
@@ -38,6 +41,9 @@ def run_options(
     return RunOptions(
         chip=chip,
         numerics=numerics,
+        profile_diff=profile_diff,
+        # Block after block, so that the first op is the first in program order.
+        lanes=1 if profile_diff else RunOptions().lanes,
         out_dir=out,
         json_path=json,
         fail_on=_codes(fail_on),

@@ -10,6 +10,7 @@ import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.operand_rules import check_operands
+from pto_sim.engine.parting import PARTING, parting
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import batched_box, operand_boxes
@@ -56,6 +57,7 @@ class Compute:
         self.run = run
         self._plans: dict[Any, _Plan] = {}
         self._profile = run.options.numerics
+        self._compares = run.options.profile_diff
 
     def apply(self, name: str, operands: Sequence[Any], attrs: Mapping[str, Any]) -> Tile:
         """The result of operator `name`. attrs: hashable keyword attributes of the table's row.
@@ -132,7 +134,10 @@ class Compute:
         if self._profile == CPU_SIM and plan.row.name in _READ_BY_INDEX:
             self._note_index(plan, arrays)
         try:
-            return plan.row.function(*arrays, profile=self._profile, **plan.keywords)
+            result = plan.row.function(*arrays, profile=self._profile, **plan.keywords)
+            if self._compares:
+                self._note_parting(plan.row.name, arrays, plan.keywords, result)
+            return result
         except (ScalarRangeError, IntegerDivisionError) as error:
             raise KernelError(
                 "PTO205",
@@ -150,6 +155,16 @@ class Compute:
             plan.row.function(*arrays, profile=A2A3, **plan.keywords)
         except GatherIndexError as error:
             self.run.tell(SourceNote("undefined index", self.run.site(), str(error)))
+
+    def _note_parting(self, name: str, arrays: Sequence[Any], keywords: Mapping[str, Any], result: np.ndarray) -> None:
+        """Tell the observers of the first operator of the run whose result the other profile does not have."""
+        function = OP_TABLE[name].function
+        message = parting(name, self._profile, result, lambda other: function(*arrays, profile=other, **keywords))
+        if message:
+            self._compares = False  # what follows has other operands in the other profile
+            core = self.run.core
+            block = f" of block {core.lanes.ids[0]}" if core is not None else ""
+            self.run.tell(SourceNote(PARTING, self.run.site(), message + block))
 
     def _scalar_type(self, name: str, value: Any) -> ValueType:
         if isinstance(value, LaneScalar):
@@ -260,4 +275,8 @@ class Compute:
 
         pto-isa: include/pto/cpu/TStore.hpp (a static_cast).
         """
-        return OP_TABLE["cast"].function(data, target=dtype.name, mode="rint", profile=self._profile)
+        attrs = {"target": dtype.name, "mode": "rint"}
+        result = OP_TABLE["cast"].function(data, profile=self._profile, **attrs)
+        if self._compares:
+            self._note_parting("cast", (data,), attrs, result)
+        return result

@@ -35,7 +35,7 @@ def cmp(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
     if not isinstance(left, Tile):
         raise _wrong(run, "pl.cmp compares a tile", f"got {a!r}", "compare scalars with Python operators")
     attrs: dict[str, Any] = {"cmp_type": number, "packed_mask": left.explicit}
-    if run.options.numerics == CPU_SIM:
+    if run.options.numerics == CPU_SIM or run.options.profile_diff:
         # A tile's rows fill whole blocks of 32 bytes; the simulator's masks depend on that width.
         block = 32 // left.dtype.nbytes
         attrs["width"] = -(-left.shape[-1] // block) * block
@@ -54,7 +54,11 @@ def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
 def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
     """a where the packed mask's bit is set, else b."""
     run = require_run("pl.sel")
-    attrs = {"mask_bytes": (mask.valid or mask.shape)[-1]} if run.options.numerics == CPU_SIM else {}
+    attrs = (
+        {"mask_bytes": (mask.valid or mask.shape)[-1]}
+        if run.options.numerics == CPU_SIM or run.options.profile_diff
+        else {}
+    )
     return run.compute.apply("sel", (mask, a, b), attrs)
 
 

@@ -12,6 +12,7 @@ class RunOptions:
 
     chip: name of a chip variant or path of a TOML file. Default: 'a2a3'.
     numerics: 'a2a3' (default), 'cpu-sim' or 'fast'.
+    profile_diff: report the first op whose result the other of 'a2a3' and 'cpu-sim' does not have; changes no bit.
     out_dir: run directory; None writes none.
     json_path: where `--json` goes; None writes none.
     fail_on: finding codes that fail the run; None means every finding of severity error.
@@ -29,6 +30,7 @@ class RunOptions:
 
     chip: str = "a2a3"
     numerics: str = "a2a3"
+    profile_diff: bool = False
     out_dir: Path | None = None
     json_path: Path | None = None
     fail_on: tuple[str, ...] | None = None

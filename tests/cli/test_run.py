@@ -212,3 +212,10 @@ def test_breakpoint_stops_at_the_authors_line(write):
     result = subprocess.run(command, input="p x.shape\nc\n", capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert f"{script}(" in result.stdout and "add_one()" in result.stdout and "(32, 32)" in result.stdout
+
+
+def test_profile_diff_is_taken_and_refused_with_a_profile_that_is_not_exact(cli, write):
+    script = write()
+    assert cli(*QUICK, "--profile-diff", script).exit_code == 0
+    refused = cli(*QUICK, "--profile-diff", "--numerics", "fast", script)
+    assert refused.exit_code == 2 and "PTO053" in refused.output and "--profile-diff" in refused.output
