@@ -94,7 +94,9 @@ def _column_expand(function: Any) -> Callable[[Case], np.ndarray]:
 
 def _row_expand(function: Any) -> Callable[[Case], np.ndarray]:
     def reproduce(c: Case) -> np.ndarray:
-        vector = (np.ascontiguousarray(c.tile(1)[:, :1]), (c.valid[0], 1))
+        # A column, or packed: a block of 32 bytes in each row.
+        width = 1 if "col-major" in c.meta["vector"] else 32 // c.tile(1).dtype.itemsize
+        vector = (np.ascontiguousarray(c.tile(1)[:, :width]), (c.valid[0], width))
         return compute(function, [(c.tile(0), c.valid), vector], untouched(c))
 
     return reproduce

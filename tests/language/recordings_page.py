@@ -39,6 +39,7 @@ _NOTES = {
     "cast": "saturation, single steps of a chain; `a2a3` honours the mode, saturates and has another `odd`",
     "load": "the language pads with 0",
     "row_sum": "results wider than the operand",
+    "row_expand_add": "the vector as the first operand",
     "col_sum": "results wider than the operand",
     "cmps": "`a2a3` compares exactly, one mask row for each row",
     "sel": "`a2a3` reads one mask row for each row",

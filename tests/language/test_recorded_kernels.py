@@ -41,7 +41,8 @@ def reachable(name: str, c: Case) -> bool:
     if name in ("row_sum", "col_sum"):
         return c.dtype == c.out_dtype
     if name.startswith("row_expand_"):
-        return "col-major" in c.meta["vector"]
+        packed = name == "row_expand_add" and c.meta["vector"].startswith("src1 is row-major")
+        return packed or "col-major" in c.meta["vector"]
     return name != "load" or c.meta["pad"] in ("zero", "null")
 
 
