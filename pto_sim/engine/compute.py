@@ -112,6 +112,8 @@ class Compute:
             tile = Tile(
                 core, data, plan.out, plan.dtype, inputs[0].number, root=inputs[0].root, accumulator=True, valid=valid
             )
+            tile.window = inputs[0].window
+            self.run.memory.write_through(tile)
         else:
             tile = core.make_tile(data, plan.out, plan.dtype, accumulator=name in _CUBE, valid=valid)
         tile.space = self._space(name, inputs, plan.keywords)

@@ -13,6 +13,7 @@ from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
 from pto_sim.numerics.element_types import FILL_BYTE
+from pto_sim.numerics.padding import pad_number
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.element_support import unsupported_element
 from pto_sim.program.errors import KernelError, UnsupportedError
@@ -135,6 +136,8 @@ class Memory:
         if shape != window.sizes:
             out = out.reshape(out.shape[0], *shape)
         view = self._record_view("slice", core, tile, out, shape)
+        if tile.space == "acc":
+            view.window = (tile, window)
         if tile.valid is not None:
             view.valid = window_box(run, tile.valid, window)
         return view
@@ -187,6 +190,13 @@ class Memory:
             target.number,
             (target.number, value.number),
         )
+
+    def write_through(self, view: Tile) -> None:
+        """Write a slice of an accumulator, whose value is new, into the accumulator."""
+        while view.window is not None:
+            parent, window = view.window
+            self._write_lanes(parent, window, view.data.reshape(-1, *window.sizes))
+            view = parent
 
     def _write_lanes(self, target: Tile, window: Window, source: np.ndarray) -> None:
         core = target.core
@@ -325,7 +335,7 @@ class Memory:
         if tile.valid is not None:
             keep = np.zeros(tile.shape, bool)
             keep[tuple(slice(0, extent) for extent in tile.valid)] = True
-            data[:, ~keep] = _pad_value(data.dtype, value)
+            data[:, ~keep] = pad_number(data.dtype, value)
         out = core.make_tile(data, tile.type, tile.dtype)
         out.explicit = tile.explicit
         core.record(self._signature("fillpad", (tile.type,), tile.type, ()), out.number, (tile.number,))
@@ -381,13 +391,6 @@ class Memory:
         if index is None:
             index = self._signatures[key] = self.run.recorder.signature(OpSignature(op, ins, out, attrs, site))
         return index
-
-
-def _pad_value(dtype: np.dtype, value: float) -> object:
-    """The pad value in an element type: infinities become the extremes of an integer type."""
-    if value == 0 or dtype.kind not in "iu":
-        return np.float32(value).astype(dtype)
-    return np.iinfo(dtype).max if value > 0 else np.iinfo(dtype).min
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

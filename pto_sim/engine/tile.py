@@ -13,6 +13,7 @@ from pto_sim.program.model import ValueType
 
 if TYPE_CHECKING:
     from pto_sim.engine.core import CoreState
+    from pto_sim.engine.windows import Window
 
 
 class Tile:
@@ -24,6 +25,7 @@ class Tile:
     valid: extents of the valid box, or None if every element is valid.
     space: where the compiler has it before it cuts products: '' for a load, which goes where it is used, else vec, mat,
     left, right or acc.
+    window: of a slice of an accumulator the accumulator and where, as products into the slice write there.
     explicit: the author made it as a tile (pl.load, pl.tile.*), not by indexing a tensor; some operators differ.
     """
 
@@ -39,6 +41,7 @@ class Tile:
         "space",
         "type",
         "valid",
+        "window",
     )
 
     def __init__(
@@ -60,6 +63,7 @@ class Tile:
         self.valid = valid
         self.explicit = False
         self.space = ""
+        self.window: tuple[Tile, Window] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
 from pto_sim.program.errors import KernelError, UnsupportedError
@@ -27,7 +29,11 @@ def matmul_acc(acc: Tile, a: Any, b: Any, a_trans: bool = False, b_trans: bool =
                 values=f"accumulator {acc!r}",
                 hint="loop over the batch",
             )
-        return run.compute.apply("matmul", (a, b), attrs)
+        if acc.window is None:
+            return run.compute.apply("matmul", (a, b), attrs)
+        # A product into a slice writes the accumulator that it is a slice of. -0 + x is x, whatever the sign of x.
+        assert acc.dtype.numpy is not None
+        acc.data = np.full((1, *acc.shape), -0.0 if acc.dtype.kind == "float" else 0, acc.dtype.numpy)
     return run.compute.apply("matmul_acc", (acc, a, b), attrs)
 
 

@@ -23,6 +23,13 @@ def pad_of(dtype: np.dtype, pad: str) -> np.ndarray:
     return np.array(info.max if pad == "max" else info.min, dtype)
 
 
+def pad_number(dtype: np.dtype, value: float) -> object:
+    """A pad number in an element type: infinities become the extremes of an integer type."""
+    if value == 0 or dtype.kind not in "iu":
+        return np.float32(value).astype(dtype)
+    return np.iinfo(dtype).max if value > 0 else np.iinfo(dtype).min
+
+
 def fill_outside(x: np.ndarray, valid: tuple[int, ...], shape: tuple[int, ...], pad: str) -> np.ndarray:
     """A tile of `shape` that holds x inside `valid` and the pad value elsewhere. x: [L, *tile]."""
     out = np.empty((len(x), *shape), x.dtype)
