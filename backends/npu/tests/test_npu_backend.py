@@ -46,7 +46,8 @@ def forget(*names):
 def pypto(monkeypatch):
     """The stand-in, fresh; torch too where the real one is not installed."""
     monkeypatch.syspath_prepend(str(HERE / "fake"))
-    if importlib.util.find_spec("torch") is None:
+    installed = importlib.util.find_spec("torch") is not None
+    if not installed:
         monkeypatch.syspath_prepend(str(HERE / "fake_torch"))
     from pypto import recorded
 
@@ -54,7 +55,8 @@ def pypto(monkeypatch):
     recorded.RESULTS.clear()
     recorded.RESULTS["twice"] = lambda x, out: out.copy_(to_torch(to_numpy(x, NUMPY[str(x.dtype)]) * 2))
     yield recorded
-    forget("pypto") if importlib.util.find_spec("torch") else forget("pypto", "torch")
+    # Asked before the stand-in was on the path: a later test must not find it as torch.
+    forget("pypto") if installed else forget("pypto", "torch")
 
 
 NUMPY = {
