@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _INT_SCALAR = ValueType((), "INDEX", "scalar")
 _FLOAT_SCALAR = ValueType((), "FP32", "scalar")
 _READ_BY_INDEX = frozenset({"gather", "gather_axis", "gather_flat", "gatherb"})
+# Results of every other operator are in UB (Vec).
+_PLACED = frozenset({"matmul", "matmul_acc", "matmul_bias", "cast"})
 _CUBE = frozenset({"matmul", "matmul_acc", "matmul_bias"})
 # The compiler cuts a product whose right operand comes from L1 and whose left one from L1 or the vector core (pypto:
 # docs/en/dev/passes/15-auto_tile_matmul_l0.md); what the author placed in L0 himself stays whole.
@@ -66,7 +68,7 @@ class Compute:
         PTO205 for a value that it cannot take (an index outside its row, a division by zero).
         """
         run = self.run
-        core = run.task_core(f"pl.{name}")
+        core = run.core or run.task_core(f"pl.{name}")
         tiles = [run.memory.materialize(x) if type(x) is Tensor else x for x in operands]
         types = tuple(x.type if type(x) is Tile else self._scalar_type(name, x) for x in tiles)
         if types and len(types[0].shape) > 2 and OP_TABLE[name].shape_rule in _REPEATING:
@@ -84,10 +86,13 @@ class Compute:
         if name in _CUBE and any(array.ndim != 3 for array in arrays):
             data = self._batched(plan, arrays)
             valid = batched_box(inputs, plan.out.shape, plan.keywords)
-        elif any(x.valid is not None for x in inputs):
-            data, valid = self._on_valid(plan, inputs, arrays)
         else:
-            data = self._call(plan, arrays)
+            for x in inputs:
+                if x.valid is not None:
+                    data, valid = self._on_valid(plan, inputs, arrays)
+                    break
+            else:
+                data = self._call(plan, arrays)
         return self._result(core, plan, name, inputs, data, valid)
 
     def _as_matrices(self, name: str, tiles: list[Any], attrs: Mapping[str, Any]) -> Tile:
@@ -116,7 +121,7 @@ class Compute:
             self.run.memory.write_through(tile)
         else:
             tile = core.make_tile(data, plan.out, plan.dtype, accumulator=name in _CUBE, valid=valid)
-        tile.space = self._space(name, inputs, plan.keywords)
+        tile.space = self._space(name, inputs, plan.keywords) if name in _PLACED else "vec"
         core.record(plan.signature, tile.number, numbers)
         for source in inputs:
             if source.explicit:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,13 +43,17 @@ _current: ContextVar[Run | None] = ContextVar("pto_sim_run", default=None)
 
 
 class FunctionFacts(NamedTuple):
-    """What the engine must know about the function that is running."""
+    """What the engine must know about the function that is running.
+
+    fills: lines of scalar writes that are one store of a constant: (iterations, axis).
+    """
 
     name: str
     auto_scope: bool
     lockstep: bool
     barriers: bool = False
     notes: tuple[SourceNote, ...] = ()
+    fills: Mapping[int, tuple[int, int]] = MappingProxyType({})
 
 
 class CoreTurn(NamedTuple):
@@ -134,6 +139,12 @@ class Run:
             self._told.add(note)
             for observer in self.observers:
                 observer.on_note(note)
+
+    def fills_a_run(self, tensor: Tensor) -> bool:
+        """Whether the scalar write at this line is part of a constant that the compiler stores as one run."""
+        count, axis = self._functions[-1].fills.get(self.site().line, (0, 0)) if self._functions else (0, 0)
+        later = tensor.shape[axis + 1 :]
+        return count > 0 and count * tensor.dtype.nbytes % 32 == 0 and all(extent == 1 for extent in later)
 
     def _author_frame(self) -> Any:
         frame: Any = sys._getframe(2)

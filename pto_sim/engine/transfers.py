@@ -209,7 +209,7 @@ class Transfers:
         sizes = (1,) * tensor.ndim
         base = self._base(tensor, offsets, sizes, "a scalar write")
         if run.task is not None:
-            run.task.check_path(tensor, True)
+            run.task.check_path(tensor, not run.fills_a_run(tensor))
         tensor.storage.own()
         values = scalar_values(run, value, tensor.dtype)
         if len(base) == 1 and values.ndim:

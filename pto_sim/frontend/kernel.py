@@ -19,11 +19,12 @@ from pto_sim.frontend.binding import (
     parameters_of,
 )
 from pto_sim.frontend.callee import KernelCallee
+from pto_sim.frontend.constant_fills import constant_fills
 from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import DynVar, Extents, plain
 from pto_sim.frontend.legality import check_source
-from pto_sim.frontend.names import leaves_flow_to_python
-from pto_sim.frontend.reach import closure_values, named_kernels, surroundings_of
+from pto_sim.frontend.names import bound_names, leaves_flow_to_python, parameter_names
+from pto_sim.frontend.reach import closure_values, named_kernels, surroundings_of, visible
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
@@ -134,7 +135,13 @@ class KernelFunction(KernelCallee):
     def facts(self, variant: Variant) -> FunctionFacts:
         """What the engine must know while the function runs."""
         auto_scope = self.auto_scope or variant.scopes == "auto"
-        return FunctionFacts(self.name, auto_scope, self.lockstep, self.barriers, self.notes)
+        return FunctionFacts(self.name, auto_scope, self.lockstep, self.barriers, self.notes, self.fills)
+
+    @functools.cached_property
+    def fills(self) -> dict[int, tuple[int, int]]:
+        """Lines of scalar writes that the compiler makes one store of: see `constant_fills`."""
+        own = bound_names(self.tree.body) | set(parameter_names(self.tree))
+        return constant_fills(self.tree, {name: value for name, value in visible(self).items() if name not in own})
 
     @functools.cached_property
     def notes(self) -> tuple[SourceNote, ...]:

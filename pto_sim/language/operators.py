@@ -26,13 +26,14 @@ _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
 
 
 def _plain(row: OpRow) -> Callable[..., Tile]:
-    name, count = row.name, len(row.operands)
+    name, count, spelled = row.name, len(row.operands), f"pl.{row.name}"
+    takes_scratch = name in SCRATCH_ALLOWED
 
     def operator(*operands: Any, high_precision: bool = False) -> Tile:
-        run = require_run(f"pl.{name}")
+        run = require_run(spelled)
         if high_precision:
             check_precision(run, name, operands[0] if operands else None)
-        if name in SCRATCH_ALLOWED:
+        if takes_scratch:
             operands = without_scratch(run, name, operands, count)
         if len(operands) != count and not (row.variadic and len(operands) > count):
             raise KernelError(

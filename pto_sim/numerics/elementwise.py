@@ -113,11 +113,16 @@ def _operand(b: Any, a: np.ndarray) -> np.ndarray:
 
 def _apply(function: Callable[..., np.ndarray], *operands: np.ndarray) -> np.ndarray:
     """function on operands of one dtype; 16-bit floats go through FP32 and back to nearest even."""
-    dtype = operands[0].dtype
     with np.errstate(all="ignore"):
-        if dtype != BFLOAT16 and dtype != _FP16:
-            return function(*operands)
-        return convert(function(*[convert(x, "FP32") for x in operands]), NAMES[dtype], "rint")
+        return _unraised(function, *operands)
+
+
+def _unraised(function: Callable[..., np.ndarray], *operands: np.ndarray) -> np.ndarray:
+    """`_apply` for functions that choose or negate: they raise no floating-point condition that NumPy would report."""
+    dtype = operands[0].dtype
+    if dtype != BFLOAT16 and dtype != _FP16:
+        return function(*operands)
+    return convert(function(*[convert(x, "FP32") for x in operands]), NAMES[dtype], "rint")
 
 
 def add(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
@@ -160,12 +165,12 @@ def div(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
 
 def maximum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::max(a, b) = a < b ? b : a."""
-    return _apply(_largest, a, _operand(b, a))
+    return _unraised(_largest, a, _operand(b, a))
 
 
 def minimum(a: np.ndarray, b: Any, *, profile: str = "a2a3") -> np.ndarray:
     """std::min(a, b) = b < a ? b : a."""
-    return _apply(_smallest, a, _operand(b, a))
+    return _unraised(_smallest, a, _operand(b, a))
 
 
 def neg(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
@@ -175,4 +180,4 @@ def neg(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
 
 def absolute(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     """x < 0 ? -x : x, so -0 stays -0; the smallest integer wraps."""
-    return x.copy() if x.dtype.kind == "u" else _apply(_magnitude, x)
+    return x.copy() if x.dtype.kind == "u" else _unraised(_magnitude, x)
