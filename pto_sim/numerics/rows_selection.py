@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pto_sim.numerics import comparisons, generators, index_reductions, sorting
 from pto_sim.numerics.element_types import FLOATS, INTS
 from pto_sim.numerics.op_row import OpRow
+from pto_sim.numerics.typing_errors import OpTypeError
+from pto_sim.numerics.typing_rules import OperandType
 
 _ALL = (*FLOATS, *INTS)
 _PAIR = ("tile", "tile")
 _SORTED = ("FP32", "FP16")
+
+
+def _check_positions(tiles: Sequence[OperandType], attrs: Mapping[str, Any]) -> None:
+    """The sort carries the positions along as 32-bit words (pto-isa: include/pto/npu/a2a3/TSort32.hpp)."""
+    if tiles[1].dtype not in ("UINT32", "INT32"):
+        raise OpTypeError(
+            "sort32 carries positions of 32-bit integers",
+            f"got {tiles[1].dtype}",
+            "pl.arange(0, [1, n], dtype=pl.UINT32), or pl.cast",
+        )
+
 
 SELECTION_ROWS = (
     OpRow(
@@ -29,7 +45,7 @@ SELECTION_ROWS = (
     ),
     OpRow(
         name="sort32", operands=_PAIR, attrs=("width",), dtypes=_SORTED, shape_rule="sort32", out_dtype_rule="free",
-        function=sorting.sort32, cost_class=("vmrgsort4",), profiles_differ=True,
+        function=sorting.sort32, check=_check_positions, cost_class=("vmrgsort4",), profiles_differ=True,
         note="blocks of 32 descending, records of 8 bytes; cpu-sim overlaps the blocks of 16-bit types",
     ),
     OpRow(

@@ -163,9 +163,9 @@ def _task_table(time: TimeReport) -> str:
 def _products(report: RunReport) -> str:
     head = [
         ("site", _CODE),
-        ("M x K x N", _NUMBER),
+        ("M x K x N", _TEXT),
         ("dtype", _TEXT),
-        ("tile m x k x n", _NUMBER),
+        ("tile m x k x n", _TEXT),
         ("K blocks", _NUMBER),
     ]
     rows = [(row.site, *_product_cells(row), str(row.k_blocks)) for row in report.products]
@@ -189,7 +189,7 @@ def _findings(report: RunReport) -> Iterable[str]:
             if text
         )
         yield (
-            f'<tr><td><code>{escape(finding.code)}</code></td><td class="{escape(finding.severity)}">'
+            f'<tr><td class="w"><code>{escape(finding.code)}</code></td><td class="{escape(finding.severity)}">'
             f"{escape(finding.severity)}</td><td><code>{escape(finding.site)}</code></td>"
             f"<td><b>{escape(finding.title)}</b>: {escape(finding.message)}{more}</td></tr>"
         )

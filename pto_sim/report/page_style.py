@@ -42,6 +42,7 @@ table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th { text-align: left; font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--line); }
 th, td { padding: 4px 10px 4px 0; vertical-align: top; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
+.w code { white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 code { font: 12.5px ui-monospace, monospace; overflow-wrap: anywhere; }
 .error { color: var(--bad); font-weight: 600; }

@@ -173,7 +173,8 @@ def products_table(products: Sequence[ProductReport]) -> RenderableType:
     """The matrix products and how each is cut for L0."""
     table = Table(title="Matrix products and their L0 tiles", title_justify="left")
     for title in ("site", "M x K x N", "dtype", "tile m x k x n", "K blocks"):
-        table.add_column(title, justify="right" if title == "K blocks" else "left")
+        # The line at the end of a site tells two products of one kernel apart, so it is never cut off.
+        table.add_column(title, justify="right" if title == "K blocks" else "left", overflow="fold")
     for row in products[:_PRODUCT_ROWS]:
         shape, tile = summary.product_extents(row)
         table.add_row(site_text(row.site), shape, row.dtype, tile, str(row.k_blocks))
