@@ -64,7 +64,8 @@ def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str],
     if host is not None:
         return Outcome(str(script.relative_to(checkout)), "several cards", 0.0, f"its entry {host} is a pl.jit.host")
     files = [] if out is None else ["--out", str(out.resolve() / run_name(script, checkout))]
-    command = [shutil.which("pto-sim") or "pto-sim", "run", *files, str(script), "-p", "a2a3", *extra]
+    program = shutil.which("pto-sim") or str(Path(sys.executable).with_name("pto-sim"))
+    command = [program, "run", *files, str(script), "-p", "a2a3", *extra]
     begin = time.perf_counter()
     name = str(script.relative_to(checkout))
     code, text, peak_gib = _run_measured(command, checkout, timeout_s)

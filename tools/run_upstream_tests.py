@@ -78,7 +78,8 @@ def run_file(checkout: Path, file: Path, platform: str, limits: tuple[float, flo
     with tempfile.TemporaryDirectory(prefix="upstream_tests_") as directory:
         results = Path(directory) / "results.xml"
         log = Path(directory) / "log.txt"
-        command = [shutil.which("pto-sim") or "pto-sim", "run", "-m", "pytest", str(file), "--platform", platform,
+        program = shutil.which("pto-sim") or str(Path(sys.executable).with_name("pto-sim"))
+        command = [program, "run", "-m", "pytest", str(file), "--platform", platform,
                    "--device", DEVICES, "-q", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={results}",
                    *extra]  # fmt: skip
         begin = time.perf_counter()
