@@ -27,7 +27,7 @@ from ascend_model.ring import (
     TaskRing,
     block_nbytes,
 )
-from ascend_model.timeline import HeapReading, ScopeReading
+from ascend_model.timeline import HeapBlock, HeapReading, ScopeReading
 from ascend_model.workload import ScopeBegin, Workload
 
 MAX_SCOPE_DEPTH = 64
@@ -98,6 +98,7 @@ class Orchestration:
         self._scopes: list[_Scope] = []
         self._rows: list[ScopeReading | None] = []
         self.samples: list[dict[str, object]] = []
+        self._blocks: list[HeapBlock] = []
         self._open(ROOT_SITE, "auto")
 
     # -- scopes -------------------------------------------------------------------------------------------
@@ -188,7 +189,8 @@ class Orchestration:
             raise ValueError(f"task {task} ({self.workload.tasks[task].name}) is submitted twice")
         if len(scope.tasks) >= ring.window - 1:
             raise self.fault(task, Blocked.WINDOW, code=SCOPE_DEADLOCK)
-        nbytes = block_nbytes(self.workload.tasks[task].output_nbytes)
+        outputs = self.workload.tasks[task].output_nbytes
+        nbytes = block_nbytes(outputs)
         if nbytes > ring.heap.size_bytes:
             raise self.fault(task, Blocked.HEAP)
         result = ring.try_allocate(nbytes)
@@ -197,6 +199,9 @@ class Orchestration:
             return result
         self._ring_of[task], self._local[task] = ring.index, result.local_id
         self._members[ring.index].append(task)
+        self._blocks.append(
+            HeapBlock(task, ring.index, result.local_id, result.begin, result.end, ring.last_alive, outputs)
+        )
         self._scope_open[task] = 1
         scope.tasks.append(task)
         return None
@@ -380,4 +385,5 @@ class Orchestration:
             samples=tuple(self.samples),
             frame_residency_bytes=next(row.residency_bytes for row in rows if row.depth == frame_depth),
             max_scope_depth=max(row.depth for row in rows),
+            blocks=tuple(self._blocks),
         )

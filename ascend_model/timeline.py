@@ -73,12 +73,30 @@ class ScopeReading:
 
 
 @dataclass(frozen=True)
+class HeapBlock:
+    """Where the heap block of one task was placed: bytes [begin, end) of its ring's heap.
+
+    task: index into `Workload.tasks`; local_id counts within the ring. oldest_live_id: the oldest task of the ring
+    that had not given back its block when this one was placed. output_nbytes: what the task asked for, unrounded.
+    """
+
+    task: int
+    ring: int
+    local_id: int
+    begin_bytes: int
+    end_bytes: int
+    oldest_live_id: int
+    output_nbytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class HeapReading:
     """One reading of the ring heaps: 'max_lag', 'prompt' or 'simulated'.
 
     samples: begin/end records with the fields of scope_stats.jsonl version 6, oldest first.
     rings: ring index -> (capacity_bytes, high_water_bytes).
     frame_residency_bytes: residency of the entry function's frame when it ends.
+    blocks: every task's block, in the order of placement; empty for a run that stopped.
     """
 
     reading: str
@@ -87,6 +105,7 @@ class HeapReading:
     samples: tuple[dict[str, object], ...]
     frame_residency_bytes: int
     max_scope_depth: int
+    blocks: tuple[HeapBlock, ...] = ()
 
 
 @dataclass(frozen=True)
