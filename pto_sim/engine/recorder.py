@@ -69,7 +69,9 @@ class Recorder:
     def allocated_before_task(self) -> None:
         """Move the allocation that was recorded last before the launch of the running task: orchestration makes it."""
         allocation = self.events.pop()
-        launched = next(i for i, e in reversed(list(enumerate(self.events))) if e.kind == "task")
+        launched = len(self.events) - 1
+        while self.events[launched].kind != "task":
+            launched -= 1
         self.events.insert(launched, allocation)
 
     def program(self, name: str, profile: str, variant: str) -> Program:

@@ -165,7 +165,8 @@ class Run:
         frame = self._author_frame()
         if frame is None:
             return self.recorder.site(Site("(unknown)", 0, ""))
-        key = (id(frame.f_code), frame.f_lineno)
+        # The instruction, not the line: Python finds a line number by a walk through the function's whole line table.
+        key = (id(frame.f_code), frame.f_lasti)
         index = self._sites.get(key)
         if index is None:
             index = self._sites[key] = self.recorder.site(
