@@ -5,6 +5,7 @@ pypto: python/pypto/language/op/unified_ops.py (_require_tmp_for_tile and its ne
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from pto_sim.engine.run import Run
@@ -21,7 +22,10 @@ SCRATCH_REQUIRED = frozenset(
 SCRATCH_ALLOWED = SCRATCH_REQUIRED | {
     "col_sum", "col_max", "col_min", "col_prod", "rsqrt", "prelu", "rem", "row_expand_add",
 }  # fmt: skip
-"""Operators whose tile form takes a scratch tile last; it changes no value."""
+"""Operators whose tile form takes a scratch tile last; it changes no value, but for `SCRATCH_DECIDES`."""
+
+SCRATCH_DECIDES = MappingProxyType({"col_sum": "tree"})
+"""Operators whose scratch tile changes the order of their sums: the attribute that says that there is one."""
 
 _NO_TENSOR_SCRATCH = SCRATCH_REQUIRED | {"col_sum", "row_expand_add"}
 

@@ -16,7 +16,13 @@ from pto_sim.engine.run import require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.frontend.legality.keywords import nearest
-from pto_sim.language.operand_forms import SCRATCH_ALLOWED, check_precision, check_product_type, without_scratch
+from pto_sim.language.operand_forms import (
+    SCRATCH_ALLOWED,
+    SCRATCH_DECIDES,
+    check_precision,
+    check_product_type,
+    without_scratch,
+)
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.element_support import unsupported_element
@@ -33,8 +39,12 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
         run = require_run(spelled)
         if high_precision:
             check_precision(run, name, operands[0] if operands else None)
+        attrs: dict[str, Any] = {}
         if takes_scratch:
-            operands = without_scratch(run, name, operands, count)
+            given = operands
+            operands = without_scratch(run, name, given, count)
+            if name in SCRATCH_DECIDES and len(operands) < len(given):
+                attrs = {SCRATCH_DECIDES[name]: True}
         if len(operands) != count and not (row.variadic and len(operands) > count):
             raise KernelError(
                 "PTO206",
@@ -43,7 +53,7 @@ def _plain(row: OpRow) -> Callable[..., Tile]:
                 values=f"got {len(operands)}: {', '.join(map(repr, operands))}",
                 hint=f"see `pto-sim ops {name}`",
             )
-        return run.compute.apply(name, operands, {})
+        return run.compute.apply(name, operands, attrs)
 
     operator.__name__ = operator.__qualname__ = name
     operator.__doc__ = f"{name}({', '.join(row.operands)}): {row.note}."

@@ -1,7 +1,8 @@
 """Reductions over rows and columns in the reference order.
 
 pto-isa: include/pto/cpu/TRowReduceOps.hpp, TColReduceOps.hpp.
-Hardware reduces in lane trees whose order is not documented for all shapes, so both profiles use this order.
+Hardware reduces in lane trees whose order is not documented for all shapes, so both profiles use this order; the one
+tree that is documented is that of col_sum with a scratch tile.
 """
 
 from __future__ import annotations
@@ -135,13 +136,16 @@ def col_min(x: np.ndarray, *, profile: str = "a2a3") -> np.ndarray:
     return _column_extreme(x, False)
 
 
-def col_sum(x: np.ndarray, *, out_dtype: str = "", profile: str = "a2a3") -> np.ndarray:
+def col_sum(x: np.ndarray, *, out_dtype: str = "", tree: bool = False, profile: str = "a2a3") -> np.ndarray:
     """Sum of each column, top to bottom from +0, rounded to the result's type after every addition.
 
-    out_dtype: FP32 of 16-bit floats, which the ISA has and the language does not.
+    out_dtype: FP32 of 16-bit floats, which the ISA has and the language does not. tree: with a scratch tile the
+    device adds neighbouring rows in pairs, level by level; upstream's simulator ignores the scratch.
     """
     if out_dtype:
         x = _native(x)
+    if tree and profile != "cpu-sim":
+        return _tree_sum(x)
     if x.dtype == np.float32:
         out = np.empty((*x.shape[:-2], 1, x.shape[-1]), np.float32)
         _sum_columns(np.ascontiguousarray(x).reshape(-1, *x.shape[-2:]), out.reshape(-1, x.shape[-1]))
@@ -151,3 +155,18 @@ def col_sum(x: np.ndarray, *, out_dtype: str = "", profile: str = "a2a3") -> np.
         for row in range(x.shape[-2]):
             total = _back(_native(total) + _native(x[..., row, :]), x.dtype)
     return total[..., None, :]
+
+
+def _tree_sum(x: np.ndarray) -> np.ndarray:
+    """Rows 2i and 2i+1 become row i until one is left; of an odd number the last is added to row 0 of its level.
+
+    pto-isa: include/pto/npu/a2a3/TColSum.hpp, BinarySum. x: [L, M, N] -> [L, 1, N].
+    """
+    with np.errstate(all="ignore"):
+        while x.shape[-2] > 1:
+            count = x.shape[-2]
+            pairs = _back(_native(x[..., 0 : count - 1 : 2, :]) + _native(x[..., 1:count:2, :]), x.dtype)
+            if count % 2:
+                pairs[..., 0, :] = _back(_native(pairs[..., 0, :]) + _native(x[..., count - 1, :]), x.dtype)
+            x = pairs
+    return x.copy()

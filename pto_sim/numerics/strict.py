@@ -307,6 +307,26 @@ def matmul_bias(bias: np.ndarray, a: np.ndarray, b: np.ndarray, **attrs: Any) ->
     return matmul(a, b, acc=np.repeat(bias, rows, axis=1), **attrs)
 
 
+def _col_sum(x: np.ndarray, *, tree: bool = False, profile: str = "a2a3") -> np.ndarray:
+    """tree: BinarySum of pto-isa's TColSum.hpp step by step, in place in a copy."""
+    if not tree:
+        return _reduce("sum", -2)(x)
+    out = np.empty((*x.shape[:-2], 1, x.shape[-1]), x.dtype)
+    fmt = FORMATS[x.dtype]
+    for *lane, column in np.ndindex(*x.shape[:-2], x.shape[-1]):
+        rows = [_value(x[(*lane, row, column)]) for row in range(x.shape[-2])]
+        count = len(rows)
+        while count > 1:
+            last = rows[count - 1]
+            for i in range(count // 2):
+                rows[i] = arithmetic("add", rows[2 * i], rows[2 * i + 1], fmt)
+            if count % 2:
+                rows[0] = arithmetic("add", rows[0], last, fmt)
+            count //= 2
+        out[(*lane, 0, column)] = rows[0]
+    return out
+
+
 STRICT: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
     {
         **{name: _binary(name) for name in _LOOSE},
@@ -319,7 +339,8 @@ STRICT: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
         **{name: _function(name) for name in ("exp", "log", "sqrt", "rsqrt")},
         "recip": recip,
         **{f"row_{name}": _reduce(name, -1) for name in ("sum", "max", "min")},
-        **{f"col_{name}": _reduce(name, -2) for name in ("sum", "max", "min")},
+        **{f"col_{name}": _reduce(name, -2) for name in ("max", "min")},
+        "col_sum": _col_sum,
         "matmul": matmul,
         "matmul_acc": matmul_acc,
         "matmul_bias": matmul_bias,

@@ -35,7 +35,7 @@ _NOTES = {
     **dict.fromkeys(("store_acc", "store_acc_add", "store_acc_relu"), _ACC),
     "matmul_acc": "an accumulator of any content cannot be made",
     "cmp32": "masks of the language are UINT8",
-    "col_sum_tmp": "the scratch changes no bit: as `col_sum`",
+    "col_sum_tmp": "the scratch changes no bit; `a2a3` adds in pairs, level by level",
     "cast": "saturation, single steps of a chain; `a2a3` honours the mode, saturates and has another `odd`",
     "load": "the language pads with 0",
     "row_sum": "results wider than the operand",

@@ -112,6 +112,23 @@ def test_one_yielded_value_may_be_bound_as_a_tuple() -> None:
 
 
 @pl.jit
+def summed(x: pl.Tensor[[6, 16], pl.FP16], out: pl.Out[pl.Tensor[[2, 16], pl.FP16]]):
+    with pl.at(level=CORE):
+        t = pl.load(x, [0, 0], [6, 16])
+        out[0:1, :] = pl.tile.col_sum(t, pl.create_tile([6, 16], dtype=pl.FP16))
+        out[1:2, :] = pl.tile.col_sum(t)
+
+
+@pytest.mark.parametrize(("profile", "with_scratch"), [("a2a3", 2052), ("cpu-sim", 2048)])
+def test_the_scratch_tile_of_a_column_sum_decides_its_order(profile: str, with_scratch: int) -> None:
+    """FP16 from 2048 on holds even numbers: 2048 + 1 is 2048, but 1 + 1 first makes 2, twice."""
+    column = np.array([2048, 0, 1, 1, 1, 1], np.float16)
+    x = np.repeat(column[:, None], 16, axis=1)
+    result = run_kernel(summed, [x, np.zeros((2, 16), np.float16)], RunOptions(numerics=profile), [])
+    np.testing.assert_array_equal(result.outputs["out"][:, 0], [with_scratch, 2048])
+
+
+@pl.jit
 def after_a_loop(x: SHAPE, n: pl.Scalar[pl.INT32], out: pl.Out[SHAPE]):
     with pl.at(level=CORE):
         for i in pl.range(n):

@@ -15,6 +15,7 @@ from pto_sim.numerics.element_types import FLOATS, INTS, STORAGE
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.numerics.strict import STRICT
 from pto_sim.numerics.strict import convert as strict_convert
+from pto_sim.numerics.strict_indexed import STRICT_INDEXED
 from pto_sim.numerics.strict_moves import STRICT_MOVES
 from pto_sim.numerics.strict_selection import STRICT_SELECTION
 from tests.numerics.special_values import assert_same_bits, sample, specials
@@ -23,19 +24,15 @@ from tests.numerics.test_optable import _legal as make_legal
 from tests.numerics.test_optable import _operands as call_operands
 from tests.numerics.test_optable import _types as call_types
 
-_TESTED_WITH_THEIR_OWN = {
-    "gather_axis", "gather_compare", "gather_count", "scatter", "scatter_rows", "scatter_columns", "mgather",
-    "mscatter",
-}  # fmt: skip
-"""Compared with NumPy from their definition beside their other tests (tests/language)."""
 TWINS = {**STRICT, **STRICT_SELECTION}
+MOVES = {**STRICT_MOVES, **STRICT_INDEXED}
 _ARITHMETIC = [row for row in OP_TABLE.values() if row.name in TWINS and row.unit == "V"]
 _CASES = [(row, dtype) for row in _ARITHMETIC for dtype in row.dtypes]
 SHAPE = (2, 5, 19)
 
 
 def test_every_row_has_a_twin() -> None:
-    assert set(OP_TABLE) == set(TWINS) | set(STRICT_MOVES) | _TESTED_WITH_THEIR_OWN | {"cast"}
+    assert set(OP_TABLE) == set(TWINS) | set(MOVES) | {"cast"}
 
 
 def _operands(row: OpRow, dtype: str) -> list[np.ndarray]:
@@ -59,7 +56,7 @@ def test_twin(row: OpRow, dtype: str) -> None:
     assert_same_bits(row.function(*operands, profile="a2a3", **attrs), expected)
 
 
-_MOVES = [(name, dtype) for name in STRICT_MOVES for dtype in OP_TABLE[name].dtypes]
+_MOVES = [(name, dtype) for name in MOVES for dtype in OP_TABLE[name].dtypes]
 
 
 @pytest.mark.parametrize(("name", "dtype"), _MOVES)
@@ -70,7 +67,7 @@ def test_twin_of_a_move(name: str, dtype: str) -> None:
     for lanes in (1, 2):
         operands = call_operands(types, lanes, moderate=ordered)
         make_legal(row, dtype, operands)
-        assert_same_bits(row.function(*operands, profile="a2a3", **attrs), STRICT_MOVES[name](*operands, **attrs))
+        assert_same_bits(row.function(*operands, profile="a2a3", **attrs), MOVES[name](*operands, **attrs))
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTS])
@@ -104,6 +101,16 @@ def test_sums_of_ordinary_values(name: str, dtype: str) -> None:
     """Without infinities and NaN in the way, every rounding of the chain shows."""
     x = sample(dtype, (2, 37, 50), seed=5, moderate=True)
     assert_same_bits(OP_TABLE[name].function(x, profile="a2a3"), STRICT[name](x))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 16, 37])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_column_sum_with_a_scratch_tile_is_a_tree(rows: int, dtype: str) -> None:
+    for moderate in (True, False):
+        x = sample(dtype, (2, rows, 20), seed=6, moderate=moderate)
+        row = OP_TABLE["col_sum"]
+        assert_same_bits(row.function(x, tree=True, profile="a2a3"), STRICT["col_sum"](x, tree=True))
+        assert_same_bits(row.function(x, tree=True, profile="cpu-sim"), STRICT["col_sum"](x))
 
 
 _PAIRS = [
