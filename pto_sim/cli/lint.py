@@ -16,7 +16,10 @@ from pto_sim.frontend.reach import resolve
 
 
 def file_problems(path: Path) -> list[Problem]:
-    """Every problem of the kernels in a file, by line. Raises InputError for a file that is no Python."""
+    """Every problem of the kernels in a file and every remark on style, by line.
+
+    Raises InputError for a file that is no Python.
+    """
     check_script(path)
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return sorted(module_problems(tree, partial(resolve, pto_sim.language)), key=lambda p: (p.line, p.code))

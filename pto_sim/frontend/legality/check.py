@@ -49,6 +49,11 @@ RULES = (
 STYLE = (scopes.rebound_handles, scopes.sliced_arguments, scratch.late_scratch)
 """What older compilers rejected, and the style rule for scratch."""
 
+TRAPS = frozenset(("PTO231", "PTO232"))
+"""What older compilers rejected. A kernel that has it is legal today."""
+
+STYLE_CODES = TRAPS | {"PTO234"}
+
 
 def problems(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """Every violation in a function."""
