@@ -6,5 +6,14 @@ from pto_sim.frontend.legality.problem import Problem
 from pto_sim.frontend.legality.surroundings import Callee, Surroundings, callee_of
 
 __all__ = [
-    "STYLE_CODES", "TRAPS", "Callee", "Problem", "Surroundings", "callee_of", "check_source", "module_problems", "problems", "style_problems",
-]  # fmt: skip
+    "STYLE_CODES",
+    "TRAPS",
+    "Callee",
+    "Problem",
+    "Surroundings",
+    "callee_of",
+    "check_source",
+    "module_problems",
+    "problems",
+    "style_problems",
+]
