@@ -74,6 +74,8 @@ class Capacity:
                 signature = self.program.signatures[self.stream.ops[life.first].signature]
                 cut = l0_tile(matmul_shape(signature))
                 nbytes = tile_bytes(value._replace(shape=(cut.m, cut.n)), ACC)
+            if memory == MAT and self._is_paged(root):
+                nbytes = tile_bytes(value._replace(shape=value.shape[-2:]), MAT)
             copies = keys.copies(life.first, life.last, memory)
             found.append(_Tile(root, memory, nbytes, copies, life, keys.statement(life.first)))
         return found
@@ -86,6 +88,25 @@ class Capacity:
         """
         users = [i for i, op in enumerate(self.stream.ops) if root in {self.split.root[value] for value in op.ins}]
         return self.split.roles[life.first] is Role.CUBE and all(self._drains(index, root, life) for index in users)
+
+    def _is_paged(self, root: int) -> bool:
+        """Whether the compiler loads an operand of batch products page by page: the operands do not fit L1 together.
+
+        pypto: src/ir/transforms/flatten_tile_nd_to_2d/batch_matmul.cpp, BatchOperandsWholeFit.
+        """
+        users = [i for i, op in enumerate(self.stream.ops) if root in {self.split.root[value] for value in op.ins}]
+        if len(self.split.types[root].shape) < 3 or not users:
+            return False
+        return all(
+            self.split.roles[index] is Role.CUBE and self._operand_bytes(index) > CAPACITY_BYTES[MAT] for index in users
+        )
+
+    def _operand_bytes(self, index: int) -> int:
+        """L1 bytes of the whole operands of a product."""
+        roots = {self.split.root[value] for value in self.stream.ops[index].ins}
+        return sum(
+            tile_bytes(self.split.types[root], MAT) for root in roots if MAT in self.split.homes.get(root, frozenset())
+        )
 
     def _drains(self, index: int, root: int, life: Lifetime) -> bool:
         role, op = self.split.roles[index], self.stream.ops[index]

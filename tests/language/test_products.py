@@ -135,3 +135,35 @@ def test_the_report_says_how_a_product_is_cut() -> None:
     assert (row.tile_m, row.tile_k, row.tile_n, row.k_blocks) == (M, CUT, N, 2)
     (row,) = products_of(run(in_l0, a, b).program)
     assert (row.tile_k, row.k_blocks) == (K, 1)
+
+
+@pl.jit
+def pages(
+    x: pl.Tensor[[4, 64, 128], pl.FP32],
+    y: pl.Tensor[[4, 512, 128], pl.FP32],
+    o: pl.Out[pl.Tensor[[4, 64, 512], pl.FP32]],
+):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        o[:, :, :] = pl.matmul(x, y, b_trans=True, out_dtype=pl.FP32)
+
+
+@pl.jit
+def one_page(
+    x: pl.Tensor[[1, 64, 512], pl.FP32],
+    y: pl.Tensor[[1, 512, 512], pl.FP32],
+    o: pl.Out[pl.Tensor[[1, 64, 512], pl.FP32]],
+):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        o[:, :, :] = pl.matmul(x, y, b_trans=True, out_dtype=pl.FP32)
+
+
+def test_operands_of_a_batch_that_exceed_l1_come_page_by_page() -> None:
+    """128 and 1,024 KiB of operands beside 512 KiB of L1; a page of each is 32 and 256 KiB. One page must fit."""
+    x, y = (np.arange(4 * rows * 128, dtype=np.float32).reshape(4, rows, 128) % 7 for rows in (64, 512))
+    done = run_kernel(pages, [x, y, np.zeros((4, 64, 512), np.float32)], RunOptions(), [])
+    np.testing.assert_array_equal(done.outputs["o"], x @ y.transpose(0, 2, 1))  # small integers: exact in any order
+    assert lower(done.program).facts[-1].onchip_peak_bytes["mat"] == (32 + 256) * 1024
+    big = [np.zeros(shape, np.float32) for shape in ((1, 64, 512), (1, 512, 512), (1, 64, 512))]
+    with pytest.raises(KernelError, match="more L1") as caught:
+        lower(run_kernel(one_page, big, RunOptions(), []).program)
+    assert caught.value.code == "PTO301"
