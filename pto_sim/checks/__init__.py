@@ -10,6 +10,7 @@ from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.parting import ProfileParting
 from pto_sim.checks.scratch import ScratchUse
+from pto_sim.checks.trimmed import TrimmedWindows
 from pto_sim.checks.undefined import UndefinedIndices
 
 __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
@@ -17,4 +18,12 @@ __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
 
 def new_checks() -> list[Check]:
     """One fresh instance of every check, for one run."""
-    return [OutputCoverage(), InputWrites(), ScratchUse(), DroppedWrites(), UndefinedIndices(), ProfileParting()]
+    return [
+        OutputCoverage(),
+        InputWrites(),
+        ScratchUse(),
+        DroppedWrites(),
+        UndefinedIndices(),
+        ProfileParting(),
+        TrimmedWindows(),
+    ]

@@ -74,6 +74,12 @@ PROFILES_PART = FindingKind(
     "info",
     "see docs/numerics.md for the rule that differs; what follows may differ because of this operator",
 )
+WINDOW_TRIMMED = FindingKind(
+    "PTO422",
+    "window trimmed at the end of its tensor",
+    "info",
+    "nothing, if no task touches what is beyond the end; else narrow the slice with pl.min",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -84,6 +90,7 @@ _KINDS = (
     WRITE_DROPPED,
     UNDEFINED_INDEX,
     PROFILES_PART,
+    WINDOW_TRIMMED,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

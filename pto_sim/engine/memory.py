@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.placement import replace_by_window
 from pto_sim.engine.storage import Storage, StorageAlias, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
-from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript
+from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript, trimmed
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.numerics.padding import pad_number
 from pto_sim.program.dtypes import DataType
@@ -41,7 +40,7 @@ class Memory:
         if len(window.dropped) == value.ndim:
             return self.run.transfers.read(value, window.offsets)
         if self.run.core is None:
-            return self.view(value, window)
+            return self.slice_view(value, window)
         tile = self.run.transfers.load(value, window.offsets, window.sizes, window.result_shape())
         if window.dropped and tile.valid is not None:
             tile.valid = tuple(extent for axis, extent in enumerate(tile.valid) if axis not in window.dropped)
@@ -81,6 +80,13 @@ class Memory:
                 hint="make the slice as large as the tile, or slice the tile",
             )
 
+    def slice_view(self, tensor: Tensor, window: Window) -> Tensor:
+        """The view that a slice in orchestration makes: as `view`, trimmed where the tensor ends."""
+        inside = trimmed(self.run, tensor.shape, window)
+        result = self.view(tensor, inside)
+        result.sliced = None if inside is window else window.result_shape()
+        return result
+
     def view(self, tensor: Tensor, window: Window) -> Tensor:
         """A window of a tensor without a copy. Raises KernelError (PTO203) if it leaves the tensor."""
         tensor.check_alive()
@@ -100,24 +106,6 @@ class Memory:
     def materialize(self, tensor: Tensor) -> Tile:
         """The whole tensor as a tile: what an operand of a compute op inside a task becomes."""
         return self.run.transfers.load(tensor, (0,) * tensor.ndim, tensor.shape, tensor.shape)
-
-    def place(self, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
-        """A tensor becomes a window of another, in orchestration: see `engine.placement`."""
-        run = self.run
-        sizes = (1,) * (target.ndim - value.ndim) + value.shape
-        window = self.view(target, Window(tuple(int(o.__index__()) for o in offsets), sizes, ()))
-        value.check_alive()
-        if value.dtype is not target.dtype:
-            raise KernelError(
-                "PTO202",
-                "assembling into a tensor needs the same element type",
-                site=run.site(),
-                values=f"{target!r}, {value!r}",
-                hint="cast it in the task that makes it",
-            )
-        target.storage.own()
-        window.array()[...] = value.array().reshape(sizes)
-        replace_by_window(run, value, window)
 
     # -- windows of tiles ---------------------------------------------------------------------------
 

@@ -8,17 +8,37 @@ program is changed as if the author had created the window first.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pto_sim.engine.storage import Tensor, row_major
+from pto_sim.engine.windows import Window
+from pto_sim.program.errors import KernelError
 from pto_sim.program.model import Access, TaskArg, TaskRecord
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
 
 Strides = tuple[int, ...]
+
+
+def place(run: Run, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
+    """`value` becomes the window of `target` at `offsets`. Raises KernelError (PTO202, PTO203) if it cannot."""
+    sizes = (1,) * (target.ndim - value.ndim) + value.shape
+    window = run.memory.view(target, Window(tuple(int(o.__index__()) for o in offsets), sizes, ()))
+    value.check_alive()
+    if value.dtype is not target.dtype:
+        raise KernelError(
+            "PTO202",
+            "assembling into a tensor needs the same element type",
+            site=run.site(),
+            values=f"{target!r}, {value!r}",
+            hint="cast it in the task that makes it",
+        )
+    target.storage.own()
+    window.array()[...] = value.array().reshape(sizes)
+    replace_by_window(run, value, window)
 
 
 def replace_by_window(run: Run, value: Tensor, window: Tensor) -> None:

@@ -98,10 +98,12 @@ class Tensor:
     knows of its buffer: 0 the buffer itself, a positive number a slice that it takes for a buffer of its own, -1
     nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp). no_dep: the launch that gets this handle has no
     automatic dependencies on it. valid: extents of the box at the origin that loads may read, None for all of it.
+    sliced: the shape that the slice asked for, where it was trimmed at the end of its tensor; None otherwise.
     """
 
     __slots__ = (
-        "alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "storage", "strides", "type", "valid",
+        "alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "sliced", "storage", "strides",
+        "type", "valid",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +124,7 @@ class Tensor:
         self.alias = 0
         self.no_dep = False
         self.valid: tuple[int, ...] | None = None
+        self.sliced: tuple[int, ...] | None = None
 
     def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, *, alias: int) -> Tensor:
         """A view of the same storage. Inside a task it counts as the argument it was made from."""

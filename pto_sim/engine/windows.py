@@ -8,6 +8,7 @@ import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.program.errors import KernelError
+from pto_sim.program.events import SourceNote
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -104,6 +105,23 @@ def offset_array(offsets: tuple[Offset, ...]) -> np.ndarray:
     for axis, row in enumerate(rows):
         result[axis] = row
     return result
+
+
+def trimmed(run: Run, shape: tuple[int, ...], window: Window) -> Window:
+    """The window of a slice in orchestration, cut off where its tensor of `shape` ends, with a note.
+
+    The device does the same (pypto: src/codegen/tensor_op_codegen.cpp, tensor.slice): a slice of fixed width may
+    overhang as long as no task touches what is beyond. One that starts outside is left as it is.
+    """
+    sizes = tuple(
+        extent - int(offset) if 0 <= offset < extent < offset + size else size
+        for extent, offset, size in zip(shape, window.offsets, window.sizes, strict=True)
+    )
+    if sizes == window.sizes:
+        return window
+    text = f"a window of {list(window.sizes)} becomes {list(sizes)}, where the tensor {list(shape)} ends"
+    run.tell(SourceNote("trimmed window", run.site(), text))
+    return window._replace(sizes=sizes)
 
 
 def out_of_bounds(

@@ -241,7 +241,8 @@ class InlineKernel(KernelFunction):
         for parameter in self.parameters:
             value = values[parameter.name] = plain(values[parameter.name])
             if isinstance(parameter.type, TensorType) and isinstance(value, TensorHandle):
-                check_tensor(parameter, value.shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
+                shape = value.sliced or value.shape
+                check_tensor(parameter, shape, value.dtype, value.dtype.name, extents, site, f"'{self.name}'")
                 values[parameter.name] = _as_declared(parameter.type, value, extents)
             elif isinstance(parameter.type, ScalarType):
                 value = values[parameter.name] = parameter.type.of(value)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.placement import place
 from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
@@ -179,7 +180,7 @@ def slice(
         part = part if valid is None or valid == sizes else run.memory.with_valid(part, _kept(valid, dropped))
         return part if pad_value is None else run.memory.filled(part, pad_number(run, pad_value))
     if run.core is None:
-        view = run.memory.view(x, window)
+        view = run.memory.slice_view(x, window)
         if valid is not None and valid != sizes:
             view.valid = _kept(narrowed(x.valid or x.shape, window.offsets, sizes, valid), dropped)
         return view
@@ -270,7 +271,7 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
     if add:
         run.task_core("an atomic store")
     if run.core is None and isinstance(src, Tensor) and isinstance(dst, Tensor) and not add:
-        run.memory.place(dst, src, tuple(offset))
+        place(run, dst, src, tuple(offset))
         return dst
     source = run.memory.materialize(src) if isinstance(src, Tensor) else src
     while source.ndim > dst.ndim and source.shape[0] == 1:

@@ -30,7 +30,8 @@ class SourceNote(NamedTuple):
     """What the source of a kernel function shows before it runs, or what its run met at a line.
 
     kind: 'dropped write' (the source), 'undefined index' (a run: an index outside, for which the device has no value),
-    'profiles part' (a run that compares them: the first result that the other profile does not have).
+    'profiles part' (a run that compares them: the first result that the other profile does not have), 'trimmed window'
+    (a run: a slice in orchestration that overhangs its tensor).
     """
 
     kind: str
