@@ -54,11 +54,9 @@ def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
 def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
     """a where the packed mask's bit is set, else b."""
     run = require_run("pl.sel")
-    attrs = (
-        {"mask_bytes": (mask.valid or mask.shape)[-1]}
-        if run.options.numerics == CPU_SIM or run.options.profile_diff
-        else {}
-    )
+    attrs = {}
+    if isinstance(mask, Tile) and (run.options.numerics == CPU_SIM or run.options.profile_diff):
+        attrs["mask_bytes"] = (mask.valid or mask.shape)[-1] * mask.dtype.nbytes
     return run.compute.apply("sel", (mask, a, b), attrs)
 
 

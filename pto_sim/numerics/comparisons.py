@@ -80,7 +80,7 @@ def _widened(mask: np.ndarray, columns: int) -> np.ndarray:
 def _mask_bits(mask: np.ndarray, a: np.ndarray, mask_bytes: int, profile: str) -> np.ndarray:
     """One bit for each element of a; the simulator reads a running stream, which needs the mask's valid bytes."""
     if profile == CPU_SIM and mask_bytes and a.ndim == 3:
-        return running_bits(mask, a.shape[1], a.shape[2], mask_bytes)
+        return running_bits(np.ascontiguousarray(mask).view(np.uint8), a.shape[1], a.shape[2], mask_bytes)
     return unpacked(mask, a.shape[-1])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pto_sim.numerics import comparisons, generators, index_reductions, sorting
-from pto_sim.numerics.element_types import FLOATS, INTS
+from pto_sim.numerics.element_types import FLOATS, INTS, STORAGE
 from pto_sim.numerics.op_row import OpRow
 from pto_sim.numerics.typing_errors import OpTypeError
 from pto_sim.numerics.typing_rules import OperandType
@@ -14,6 +14,7 @@ from pto_sim.numerics.typing_rules import OperandType
 _ALL = (*FLOATS, *INTS)
 _PAIR = ("tile", "tile")
 _SORTED = ("FP32", "FP16")
+_MASKS = ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32")
 
 
 def _check_positions(tiles: Sequence[OperandType], attrs: Mapping[str, Any]) -> None:
@@ -23,6 +24,24 @@ def _check_positions(tiles: Sequence[OperandType], attrs: Mapping[str, Any]) -> 
             "sort32 carries positions of 32-bit integers",
             f"got {tiles[1].dtype}",
             "pl.arange(0, [1, n], dtype=pl.UINT32), or pl.cast",
+        )
+
+
+def _check_mask(tiles: Sequence[OperandType], attrs: Mapping[str, Any]) -> None:
+    """Bits packed into integers (pypto: src/ir/op/tile_ops/elementwise.cpp, IsTSelsMaskDataType)."""
+    mask, data = tiles[0], tiles[1]
+    if mask.dtype not in _MASKS:
+        raise OpTypeError(
+            "a selection reads bits that are packed into integers of 8, 16 or 32 bits",
+            f"a mask of {mask.dtype}",
+            "make the mask with pl.tile.cmp",
+        )
+    bits = mask.shape[-1] * STORAGE[mask.dtype].itemsize * 8
+    if bits < data.shape[-1]:
+        raise OpTypeError(
+            "a selection needs one mask bit for each element",
+            f"{bits} bits in a row of {list(mask.shape)} {mask.dtype}, {data.shape[-1]} elements",
+            "make the mask with pl.tile.cmp",
         )
 
 
@@ -36,11 +55,12 @@ SELECTION_ROWS = (
     OpRow(
         name="sel", operands=("tile", "tile", "tile"), attrs=("mask_bytes",), dtypes=_ALL, shape_rule="masked",
         out_dtype_rule="masked", function=comparisons.sel, cost_class=("vsel",), profiles_differ=True,
+        check=_check_mask,
         note="mask bit set: first, else second; cpu-sim reads a running stream of bits",
     ),
     OpRow(
         name="sels", operands=("tile", "tile", "tile_or_scalar"), dtypes=_ALL, shape_rule="masked",
-        out_dtype_rule="masked", function=comparisons.sels, cost_class=("vsel",),
+        out_dtype_rule="masked", function=comparisons.sels, cost_class=("vsel",), check=_check_mask,
         note="mask bit set: the tile, else the number",
     ),
     OpRow(
