@@ -197,6 +197,11 @@ def scatter(
         attrs = {"pattern": _pattern(run, mask_pattern)}
         return run.compute.apply("scatter_columns", (_tile(run, "pl.scatter", dst), x), attrs)
     if isinstance(dim, (Tile, Tensor)):
+        if src is not None:
+            raise _wrong(
+                run, "pl.scatter of tiles takes a destination, a source and flat indexes", "a fourth operand",
+                "pl.scatter(dst, src, indexes), or pl.scatter(x, dim=-1, index=i, src=s)",
+            )  # fmt: skip
         return tile_scatter(x, dim, index)
     if dim not in (-1, x.ndim - 1) or index is None or src is None:
         raise _wrong(run, "pl.scatter goes along the last axis", f"dim {dim}", "pl.scatter(x, dim=-1, index=i, src=s)")

@@ -31,14 +31,23 @@ from pto_sim.program.errors import KernelError
 _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
 
 
-def _plain(row: OpRow) -> Callable[..., Tile]:
-    name, count, spelled = row.name, len(row.operands), f"pl.{row.name}"
+def _plain(row: OpRow, alias: str = "") -> Callable[..., Tile]:
+    """The function of a row; alias: its scalar form, whose second operand is a number."""
+    name, count, spelled = row.name, len(row.operands), f"pl.{alias or row.name}"
     takes_scratch = name in SCRATCH_ALLOWED
 
     def operator(*operands: Any, high_precision: bool = False) -> Tile:
         run = require_run(spelled)
         if high_precision:
             check_precision(run, name, operands[0] if operands else None)
+        if alias and len(operands) > 1 and isinstance(operands[1], (Tile, Tensor)):
+            raise KernelError(
+                "PTO202",
+                f"{spelled} takes a number as its second operand",
+                site=run.site(),
+                values=f"got {operands[1]!r}",
+                hint=f"pl.{name} takes two tiles",
+            )
         attrs: dict[str, Any] = {}
         if takes_scratch:
             given = operands
@@ -131,11 +140,13 @@ _SPECIAL = (
 globals().update({name: _plain(row) for name, row in OP_TABLE.items() if name not in _SPECIAL})
 
 _PLAIN_NAMES = [name for name in OP_TABLE if name not in _SPECIAL]
-# The scalar forms of the tile dialect are the same operators.
-_ALIASES = {
+# The scalar forms of the tile dialect are the same operators (pypto: src/ir/op/tile_ops/elementwise.cpp: "requires
+# second argument to be a ScalarType").
+_SCALAR_FORMS = {
     "adds": "add", "subs": "sub", "muls": "mul", "divs": "div", "maximums": "maximum", "minimums": "minimum",
-    "maxs": "maximum", "mins": "minimum", "ands": "and_", "ors": "or_", "xors": "xor_", "xor": "xor_", "shls": "shl",
+    "maxs": "maximum", "mins": "minimum", "ands": "and_", "ors": "or_", "xors": "xor_", "shls": "shl",
     "shrs": "shr", "rems": "rem", "fmods": "fmod", "addsc": "addc", "subsc": "subc",
 }  # fmt: skip
-globals().update({alias: globals()[name] for alias, name in _ALIASES.items()})
-__all__ = [*_PLAIN_NAMES, *_ALIASES, "cast", "matmul", "transpose"]
+globals().update({alias: _plain(OP_TABLE[name], alias) for alias, name in _SCALAR_FORMS.items()})
+xor = globals()["xor_"]
+__all__ = [*_PLAIN_NAMES, *_SCALAR_FORMS, "xor", "cast", "matmul", "transpose"]

@@ -48,6 +48,8 @@ def cmp(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
 
 def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
     """A tile compared with a number: a packed mask."""
+    if isinstance(b, (Tile, Tensor)):
+        raise _wrong(require_run("pl.cmps"), "pl.cmps takes a number as its second operand", f"got {b!r}", "pl.cmp")
     return cmp(a, b, cmp_type)
 
 

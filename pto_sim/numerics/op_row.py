@@ -15,7 +15,7 @@ from pto_sim.numerics.typing_rules import OperandType
 class OpRow:
     """One operator.
 
-    operands: 'tile' or 'tile_or_scalar' for each. variadic: the last operand may repeat. attrs: names of the
+    operands: 'tile', 'scalar' or 'tile_or_scalar' for each. variadic: the last operand may repeat. attrs: names of the
     keyword attributes that `function` takes besides profile. dtypes: element types of the main operand.
     shape_rule: a key of typing_rules.SHAPE_RULES. out_dtype_rule: 'same', 'target' (attr), 'accumulator',
     'accumulator_in' (operand 0 is the accumulator), 'index' (operand 1 is an index), 'attr' (attr dtype), 'free'

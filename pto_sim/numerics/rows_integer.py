@@ -11,6 +11,7 @@ _WORDS = ("INT16", "UINT16")
 _SHIFTED = ("INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32")
 _PAIR = ("tile", "tile")
 _MIXED = ("tile", "tile_or_scalar")
+_WITH_NUMBER = ("tile", "scalar")
 _THREE = ("tile", "tile_or_scalar", "tile_or_scalar")
 _PART_NOTE = "where both are valid the operation, where one is that one, else 0"
 
@@ -46,7 +47,7 @@ _PLAIN = (
         function=arithmetic.relu, cost_class=("vrelu",), note="NaN stays NaN, -0 stays -0",
     ),
     OpRow(
-        name="lrelu", operands=_MIXED, dtypes=FLOATS, shape_rule="same", function=arithmetic.lrelu,
+        name="lrelu", operands=_WITH_NUMBER, dtypes=FLOATS, shape_rule="same", function=arithmetic.lrelu,
         cost_class=("vlrelu",), note="x > 0 ? x : x * slope",
     ),
     OpRow(
@@ -62,7 +63,7 @@ _PLAIN = (
         cost_class=("vsub", "vadd"), note="a - b + c, 16-bit floats rounded once",
     ),
     OpRow(
-        name="rdivs", operands=_MIXED, dtypes=_ALL, shape_rule="same", function=arithmetic.rdivs,
+        name="rdivs", operands=_WITH_NUMBER, dtypes=_ALL, shape_rule="same", function=arithmetic.rdivs,
         cost_class=("vector_dup", "vdiv"), note="number / tile",
     ),
     OpRow(

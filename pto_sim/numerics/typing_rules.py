@@ -290,6 +290,12 @@ def infer(row: OpRow, in_types: Sequence[OperandType], attrs: Mapping[str, Any])
             raise OpTypeError(
                 f"operand {position} of {row.name} must be a tile", f"got a {operand.dtype} scalar", "use full"
             )
+        if operand.space != "scalar" and kind == "scalar":
+            raise OpTypeError(
+                f"operand {position} of {row.name} must be a number",
+                f"got {list(operand.shape)} {operand.dtype}",
+                "use prelu for a tile of slopes" if row.name == "lrelu" else "use div for two tiles",
+            )
     tiles = [operand for operand in in_types if operand.space != "scalar"]
     dtype = _check_dtypes(row, tiles, attrs)
     for operand in in_types:

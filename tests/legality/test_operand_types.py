@@ -6,10 +6,17 @@ include/pto/npu/a2a3/T*.hpp.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from pto_sim.engine import run_kernel
 from pto_sim.numerics.element_types import STORAGE
 from pto_sim.numerics.optable import OP_TABLE, OpRow, OpTypeError, infer
+from pto_sim.program.errors import PtoError
+from pto_sim.program.options import RunOptions
+from tests.legality.rule_case import load
 from tests.numerics.test_optable import Type, _attrs, _types
 
 _ANY_INTEGER = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32"}
@@ -40,7 +47,7 @@ def _accepted(row: OpRow, dtype: str, place: int) -> set[str]:
     types, attrs = _types(row, dtype), _attrs(row, dtype)
     accepted = set()
     for other in STORAGE:
-        changed = [Type(t.shape, other) if p == place else t for p, t in enumerate(types)]
+        changed = [Type(t.shape, other, t.space) if p == place else t for p, t in enumerate(types)]
         try:
             infer(row, changed, attrs)
         except OpTypeError as error:
@@ -51,7 +58,8 @@ def _accepted(row: OpRow, dtype: str, place: int) -> set[str]:
 
 
 _OTHERWISE = ("cast", "gather_compare", "gather_count")  # tests/numerics/test_cast_table.py; their numbers below
-_ROWS = [row for row in OP_TABLE.values() if row.operands and row.name not in _OTHERWISE]
+_NUMBERS = [row for row in OP_TABLE.values() if "scalar" in row.operands]
+_ROWS = [row for row in OP_TABLE.values() if row.operands and row.name not in _OTHERWISE and row not in _NUMBERS]
 _ANY_RANK = {"gatherb", "mgather", "scatter_flat", "gather_flat", "mscatter"}
 _JOINT = [row for row in _ROWS if len(row.operands) > 1 and row.name not in _ANY_RANK]
 
@@ -92,3 +100,50 @@ def test_a_mask_row_has_a_bit_for_each_element(name: str, mask: str, enough: int
     assert infer(row, types(enough), {}) == ((4, 40), "FP32")
     with pytest.raises(OpTypeError, match="one mask bit"):
         infer(row, types(enough - 1), {})
+
+
+@pytest.mark.parametrize("row", _NUMBERS, ids=[row.name for row in _NUMBERS])
+def test_a_tile_where_a_number_belongs_is_refused(row: OpRow) -> None:
+    for dtype in row.dtypes:
+        assert infer(row, [Type((4, 6), dtype), Type((), dtype, "scalar")], {}) == ((4, 6), dtype)
+        with pytest.raises(OpTypeError, match="must be a number"):
+            infer(row, [Type((4, 6), dtype), Type((4, 6), dtype)], {})
+
+
+_CALLS = [
+    *(f"pl.tile.{name}(t, t)" for name in ("adds", "subs", "muls", "divs", "maximums", "minimums", "fmods", "cmps")),
+    "pl.tile.rems(t, t, t)", "pl.tile.addsc(t, t, t)", "pl.tile.subsc(t, t, t)", "pl.tile.lrelu(t, t)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", _CALLS)
+def test_a_scalar_form_refuses_a_tile(call: str, tmp_path: Path) -> None:
+    error = _error(call, tmp_path)
+    assert error.code == ("PTO206" if "cmps" in call else "PTO202")
+    assert "number" in error.rule
+    assert error.site is not None and error.site.line == 8
+    assert error.hint
+
+
+def test_a_scatter_names_an_operand_that_it_would_leave_out(tmp_path: Path) -> None:
+    error = _error("pl.scatter(t, t, t, t)", tmp_path)
+    assert (error.code, error.site and error.site.line) == ("PTO206", 8)
+
+
+_SOURCE = """
+import pto_sim.language as pl
+
+@pl.jit
+def kernel(x: pl.Tensor[[16, 32], pl.FP32], out: pl.Out[pl.Tensor[[16, 32], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        t = pl.load(x, [0, 0], [16, 32])
+        r = {call}
+        pl.store(t, [0, 0], out)
+"""
+
+
+def _error(call: str, tmp_path: Path) -> PtoError:
+    module, _ = load(_SOURCE.format(call=call), tmp_path)
+    with pytest.raises(PtoError) as raised:
+        run_kernel(module.kernel, [np.ones((16, 32), np.float32), np.zeros((16, 32), np.float32)], RunOptions(), [])
+    return raised.value

@@ -88,6 +88,8 @@ def _types(row: OpRow, dtype: str) -> list[Type]:
         wide = row.name.startswith("scatter") and STORAGE[dtype].itemsize < 4
         place = _INDEX_AT[row.name]
         types[place] = Type(types[place].shape, "UINT32" if row.name == "gatherb" else "INT16" if wide else "INT32")
+    if row.operands[-1:] == ("scalar",):
+        types[-1] = Type((), dtype, "scalar")
     if row.name.startswith("gather_co"):
         types.append(Type((), "INT32" if dtype == "INT32" else "FP32", "scalar"))
     if row.name == "sort32":
@@ -122,7 +124,7 @@ def _legal(row: OpRow, dtype: str, arrays: list[np.ndarray]) -> None:
         extent = {"gatherb": 64, "gather_axis": 4}.get(row.name, 6)
         arrays[place] = np.abs(arrays[place]) % arrays[place].dtype.type(extent)
     if ("div" in row.name or row.name in ("fmod", "rem")) and dtype[0] in "IU":
-        for place in (0, 1):
+        for place in [p for p in (0, 1) if isinstance(arrays[p], np.ndarray)]:
             arrays[place] = np.where(arrays[place] == 0, 1, arrays[place]).astype(arrays[place].dtype)
 
 

@@ -30,6 +30,8 @@ class _Names:
         self._bound = set(parameter_names(function))
         self._arms: dict[str, int] = {}
         self._reported: set[str] = set()
+        self._sibling: list[set[str]] = []
+        self._loops = 0
 
     def block(self, body: Sequence[ast.stmt]) -> Iterator[Problem]:
         for node in body:
@@ -41,10 +43,10 @@ class _Names:
         elif isinstance(node, ast.For):
             yield from self._reads(node.iter)
             self._bound |= bound_names([node.target])
-            yield from self.block(node.body)
+            yield from self._round(node.body)
         elif isinstance(node, ast.While):
             yield from self._reads(node.test)
-            yield from self.block(node.body)
+            yield from self._round(node.body)
         elif isinstance(node, ast.With):
             for item in node.items:
                 yield from self._reads(item.context_expr)
@@ -59,13 +61,20 @@ class _Names:
             yield from self._reads(node)
             self._bound |= bound_names([node])
 
+    def _round(self, body: Sequence[ast.stmt]) -> Iterator[Problem]:
+        self._loops += 1
+        yield from self.block(body)
+        self._loops -= 1
+
     def _if(self, node: ast.If) -> Iterator[Problem]:
         yield from self._reads(node.test)
         before = set(self._bound)
         yield from self.block(node.body)
         after_body = self._bound
         self._bound = set(before)
+        self._sibling.append(after_body - before)
         yield from self.block(node.orelse)
+        self._sibling.pop()
         if leaves_loop(node.body) and not leaves_loop(node.orelse):
             return
         if leaves_loop(node.orelse) and not leaves_loop(node.body):
@@ -100,7 +109,11 @@ class _Names:
                 f"'{name.id}' is bound in one arm of the `if` at line {line} only",
                 "bind it in both arms, or before the `if`",
             )
-        return problem("PTO235", name, f"'{name.id}' is read before it is bound", "bind it above this line")
+        hint = "bind it above this line"
+        if self._loops and any(name.id in names for names in self._sibling):
+            # The compiler carries a name round a loop only if it has a value before (pypto: convert_to_ssa_pass.cpp).
+            hint = f"the other arm binds it in an earlier round: {name.id} = pl.create_tensor(...) before the loop"
+        return problem("PTO235", name, f"'{name.id}' is read before it is bound", hint)
 
 
 def hidden_outputs(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
