@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -21,6 +21,7 @@ from pto_sim.program.events import Observer
 from pto_sim.program.launch import kernel_runner
 from pto_sim.program.options import RunOptions
 from pto_sim.report.build import build_report
+from pto_sim.report.fault import runtime_fault
 from pto_sim.report.model import RunReport
 from pto_sim.report.products import products_of
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ascend_model.chipspec import ChipSpec
-    from ascend_model.ring import RingFault, RingSizes
+    from ascend_model.ring import RingSizes
     from ascend_model.timeline import HeapReading, Timeline
+    from pto_sim.checks import Check
     from pto_sim.engine.arguments import EntryKernel
     from pto_sim.lowering import LoweredProgram
     from pto_sim.program.findings import Finding
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "pto_sim.backends"
 
 Progress = Callable[[str, str], None]
-"""Called as progress(stage, detail): stage 'run', 'lower', 'heap', 'simulate'; detail names the kernel or task."""
+"""Called as progress(stage, detail): 'run', 'lower', 'heap', 'simulate' or 'check'; the kernel or task."""
 
 
 @dataclass
@@ -280,7 +282,7 @@ class SimBackend:
         start = time.perf_counter()
         run = BackendRun(getattr(kernel, "name", "kernel"), {}, options=options)
         spec, sizes = _chip(options), _ring_sizes(options)
-        checks = new_checks()
+        checks = new_checks() if options.checks else []
         observers: list[Observer] = [*checks]
         if progress is not None:
             observers.append(_TaskProgress(run.kernel, progress))
@@ -288,12 +290,24 @@ class SimBackend:
             entry = cast("EntryKernel", getattr(kernel, "entry", kernel))
             engine_run = run_kernel(entry, args, options, observers)
         run.outputs, run.written, run.program = engine_run.outputs, engine_run.written, engine_run.program
-        run.findings = [finding for check in checks for finding in check.findings()]
         _model(run, options, spec, sizes, progress)
+        with _stage(run, "check", progress):
+            _collect_findings(run, checks)
         if run.fault is not None:
             run.outputs, run.written = {}, {}
         run.host_wall_s = time.perf_counter() - start
         return run
+
+
+def _collect_findings(run: BackendRun, checks: Sequence[Check]) -> None:
+    """Show the checks the task graph, and take what they found."""
+    from pto_sim.lowering import task_graph
+
+    if run.lowered is not None:
+        graph = task_graph(run.lowered)
+        for check in checks:
+            check.on_graph(graph)
+    run.findings = [finding for check in checks for finding in check.findings()]
 
 
 class _TaskProgress(Observer):
@@ -358,7 +372,7 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
                 run.timeline = simulate(workload, spec, heap_bytes=sizes, progress=_simulation_progress(progress))
             run.heap["simulated"] = run.timeline.heap
     except RingFault as fault:
-        run.fault = _runtime_fault(fault)
+        run.fault = runtime_fault(fault)
         run.fault_samples = fault.samples
     except StandstillError as error:
         run.fault = RuntimeFault(100, "SCHEDULER_TIMEOUT", str(error), ring_state={"waits": dict(error.waits)})
@@ -370,20 +384,6 @@ def _simulation_progress(progress: Progress | None) -> Callable[[int, int, str],
         return None
     show = progress
     return lambda done, total, task: show("simulate", f"{task} ({done} of {total} tasks)")
-
-
-def _runtime_fault(fault: RingFault) -> RuntimeFault:
-    """The simulated runtime's error as ours, with the dump of the ring it stopped on."""
-    state = {} if fault.state is None else asdict(fault.state)
-    lines = "" if fault.state is None else "\n    ".join(fault.state.lines())
-    return RuntimeFault(
-        fault.code,
-        fault.name,
-        fault.message,
-        ring_state=state,
-        values=lines,
-        hint="raise --ring-heap, or free earlier: a scope closed sooner, scratch declared inside it",
-    )
 
 
 @contextmanager

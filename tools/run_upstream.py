@@ -89,7 +89,7 @@ def _failure(text: str) -> str:
         return "several cards"
     if "PTO001" in text:
         return "not modelled"
-    return "finding" if re.search(r"PTO(203|40\d)", text) else "fail"
+    return "finding" if re.search(r"PTO(101|203|40\d|43\d)", text) else "fail"
 
 
 def _run_measured(command: list[str], checkout: Path, timeout_s: float) -> tuple[int | None, str, float]:

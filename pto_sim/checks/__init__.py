@@ -3,13 +3,16 @@
 May import program and numerics. The engine knows checks only as `program.events.Observer`s.
 """
 
+from pto_sim.checks.block_races import BlockRaces
 from pto_sim.checks.catalogue import CATALOGUE, FindingKind
 from pto_sim.checks.check import Check
 from pto_sim.checks.dropped import DroppedWrites
 from pto_sim.checks.inputs import InputWrites
+from pto_sim.checks.lifetimes import RecycledBlocks
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.parting import ProfileParting
 from pto_sim.checks.scratch import ScratchUse
+from pto_sim.checks.task_races import TaskRaces
 from pto_sim.checks.trimmed import TrimmedWindows
 from pto_sim.checks.undefined import UndefinedIndices
 
@@ -26,4 +29,7 @@ def new_checks() -> list[Check]:
         UndefinedIndices(),
         ProfileParting(),
         TrimmedWindows(),
+        TaskRaces(),
+        BlockRaces(),
+        RecycledBlocks(),
     ]

@@ -80,6 +80,42 @@ WINDOW_TRIMMED = FindingKind(
     "info",
     "nothing, if no task touches what is beyond the end; else narrow the slice with pl.min",
 )
+RACE_READ_AFTER_WRITE = FindingKind(
+    "PTO430",
+    "race: a read that may come before its write",
+    "error",
+    "let the runtime track the tensor (no manual_dep, no no_dep, no manual scope), or add deps=[id of the writer]",
+)
+RACE_WRITE_AFTER_READ = FindingKind(
+    "PTO431",
+    "race: a write that may come before an earlier read",
+    "error",
+    "the runtime orders no writer after a reader: add deps=[id of the reader] to the writer, or write elsewhere",
+)
+RACE_WRITE_AFTER_WRITE = FindingKind(
+    "PTO432",
+    "race: two writes in any order",
+    "error",
+    "declare the later output pl.InOut, or add deps=[id of the earlier writer], or write to separate slices",
+)
+RACE_BETWEEN_BLOCKS = FindingKind(
+    "PTO433",
+    "race between the blocks of a task",
+    "error",
+    "give each block elements of its own, add with atomic=, or end the task and start another",
+)
+RECYCLED_UNDER_TASK = FindingKind(
+    "PTO434",
+    "heap block may be reused under a task",
+    "error",
+    "create the tensor outside the scope that closes, or add deps= on a task of the scope that uses the tensor",
+)
+RACE_OF_EQUAL_BITS = FindingKind(
+    "PTO435",
+    "unordered access to bits that do not change",
+    "info",
+    "harmless as long as every writer writes what is there; it costs time all the same",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -91,6 +127,12 @@ _KINDS = (
     UNDEFINED_INDEX,
     PROFILES_PART,
     WINDOW_TRIMMED,
+    RACE_READ_AFTER_WRITE,
+    RACE_WRITE_AFTER_READ,
+    RACE_WRITE_AFTER_WRITE,
+    RACE_BETWEEN_BLOCKS,
+    RECYCLED_UNDER_TASK,
+    RACE_OF_EQUAL_BITS,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

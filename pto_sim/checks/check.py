@@ -5,13 +5,17 @@ from __future__ import annotations
 from pto_sim.program.events import Observer
 from pto_sim.program.findings import Finding
 from pto_sim.program.model import Program
+from pto_sim.program.task_graph import TaskGraph
 
 
 class Check(Observer):
     """Base of the checks. An instance serves one run."""
 
+    def on_graph(self, graph: TaskGraph) -> None:
+        """The tasks as the runtime orders them. Called after `on_run_end`, and not for a run that was not lowered."""
+
     def findings(self) -> list[Finding]:
-        """What was found. Call it after `on_run_end`."""
+        """What was found. Call it after `on_run_end` and `on_graph`."""
         return []
 
 

@@ -16,10 +16,11 @@ class InputWrites(Check):
         self._changed: dict[tuple[int, int], bool] = {}
         self._program: Program | None = None
 
-    def on_access(self, task: int, access: Access, *, changed: bool = True) -> None:
+    def on_access(self, task: int, access: Access) -> None:
         """See `Observer`."""
         if access.write:
             key = access.tensor, access.site
+            changed = access.same is None or not access.same.all()
             self._changed[key] = self._changed.get(key, False) or changed
 
     def on_restart(self) -> None:

@@ -37,6 +37,7 @@ FailOn = Annotated[
         "--fail-on", metavar="CODES", help="Finding codes that fail the run, or 'none' [those of severity error]."
     ),
 ]
+NoChecks = Annotated[bool, typer.Option("--no-checks", help="Look for no findings: races, lifetimes, outputs.")]
 NoTiming = Annotated[bool, typer.Option("--no-timing", help="Skip the cycle model.")]
 Seed = Annotated[
     Optional[int],  # noqa: UP045
@@ -107,6 +108,7 @@ def run(
     json: Json = None,
     fail_on: FailOn = None,
     no_timing: NoTiming = False,
+    no_checks: NoChecks = False,
     seed: Seed = None,
     scopes: Scopes = "written",
     hoist: Hoist = "",
@@ -132,6 +134,7 @@ def run(
             json=json,
             fail_on=fail_on,
             timing=not no_timing,
+            checks=not no_checks,
             seed=seed,
             scopes=scopes,
             hoist=hoist,

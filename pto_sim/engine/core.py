@@ -43,10 +43,12 @@ class CoreState:
     unit: the core that runs a function of its own ('aic', 'aiv0', 'aiv1'), '' where lowering places each operation.
     subblock: the vector lane. half: 'up_down' or 'left_right' where a lane computes on whole tiles and stores its half
     of them, which is what the compiler makes of a split function; else 'none'. split: the open pl.split_aiv region.
-    ruled: something was used whose rules are checked on the whole block.
+    ruled: something was used whose rules are checked on the whole block. phase: barriers over all blocks so far.
     """
 
-    __slots__ = ("block", "blocks", "cluster", "half", "lanes", "recorder", "ruled", "run", "split", "subblock", "unit")
+    __slots__ = (
+        "block", "blocks", "cluster", "half", "lanes", "phase", "recorder", "ruled", "run", "split", "subblock", "unit",
+    )  # fmt: skip
 
     def __init__(self, run: Run, ids: np.ndarray, blocks: int) -> None:
         self.run = run
@@ -56,6 +58,7 @@ class CoreState:
         self.split: Any = None
         self.unit, self.half = "", "none"
         self.ruled = False
+        self.phase = 0
         self.cluster: Cluster | None = None
         self.recorder = BlockRecorder(self.lanes)
         self.block: Any = int(ids[0]) if len(ids) == 1 else LaneScalar(self, ids.astype(np.int64), self.lanes)
@@ -68,7 +71,7 @@ class CoreState:
         core.block = (
             self.block if not isinstance(self.block, LaneScalar) else LaneScalar(core, self.block.base, self.lanes)
         )
-        core.unit, core.half, core.subblock = unit, half, int(unit == "aiv1")
+        core.unit, core.half, core.subblock, core.phase = unit, half, int(unit == "aiv1"), self.phase
         return core
 
     def absorb(self, core: CoreState) -> None:

@@ -79,12 +79,12 @@ def scatter_to(run: Run, table: Tensor, src: Tile, index: Tile) -> None:
         after = OP_TABLE["mscatter"].function(view[None], data, at, profile=run.options.numerics)[0]
     except GatherIndexError as error:
         raise index_error(run, "mscatter", error) from error
-    changed = not np.array_equal(after.view(np.uint8), np.ascontiguousarray(view).view(np.uint8))
+    unchanged = np.array_equal(after.view(np.uint8), np.ascontiguousarray(view).view(np.uint8))
     table.storage.own()
     table.array()[...] = after
     signature = OpSignature("mscatter", (src.type, index.type, table.type), None, (("valid", box),), run.here())
     core.record(run.recorder.signature(signature), -1, (src.number, index.number), table.storage.tensor)
-    _touch(run, table, True, at.astype(np.int64), np.ones(at.shape, bool), 1, box, changed)
+    _touch(run, table, True, at.astype(np.int64), np.ones(at.shape, bool), 1, box, unchanged)
 
 
 def _checked(run: Run, name: str, types: tuple[ValueType, ...], attrs: dict[str, Any]) -> ValueType:
@@ -117,7 +117,7 @@ def _extent(table: Tensor, coalesce: int) -> int:
 
 def _touch(
     run: Run, table: Tensor, write: bool, places: np.ndarray, taken: np.ndarray, coalesce: int, box: Box,
-    changed: bool = True,
+    unchanged: bool = False,
 ) -> None:  # fmt: skip
     """Record the rows or elements that were accessed. places, taken: [L, ...]."""
     if not taken.any():
@@ -133,4 +133,5 @@ def _touch(
         lanes = LaneSet(np.full(len(offsets), core.lanes.ids[0]))
     else:
         lanes = LaneSet(core.lanes.ids[lane])
-    run.touch(table, write, run.here(), np.asarray(offsets, np.int64), sizes, changed, lanes)
+    same = np.ones(len(offsets), np.bool_) if unchanged else None
+    run.touch(table, write, run.here(), np.asarray(offsets, np.int64), sizes, lanes, same=same)

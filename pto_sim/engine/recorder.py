@@ -20,7 +20,7 @@ from pto_sim.program.model import (
     TileOp,
 )
 
-RawAccess = tuple[int, bool, int, LaneSet, np.ndarray, tuple[int, ...], tuple[int, ...]]
+RawAccess = tuple[int, bool, int, LaneSet, np.ndarray, tuple[int, ...], tuple[int, ...], bool, int, np.ndarray | None]
 
 
 class Recorder:
@@ -134,10 +134,13 @@ class BlockRecorder:
 
     def finished_accesses(self) -> list[Access]:
         """The recorded GM accesses as Program records."""
-        return [
-            Access(tensor, write, site, lanes.ids, offsets, shape, strides)
-            for tensor, write, site, lanes, offsets, shape, strides in self.accesses
-        ]
+        return [accessed(raw) for raw in self.accesses]
+
+
+def accessed(raw: RawAccess) -> Access:
+    """The Program record of an access."""
+    tensor, write, site, lanes, offsets, shape, strides, atomic, phase, same = raw
+    return Access(tensor, write, site, lanes.ids, offsets, shape, strides, atomic, phase, same)
 
 
 def _renumber(ops: list[tuple[int, int, tuple[int, ...], int]]) -> tuple[TileOp, ...]:

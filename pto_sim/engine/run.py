@@ -23,7 +23,7 @@ from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
-from pto_sim.engine.recorder import Recorder
+from pto_sim.engine.recorder import Recorder, accessed
 from pto_sim.engine.scopes import ScopeStack
 from pto_sim.engine.storage import Storage, Tensor
 from pto_sim.engine.transfers import Transfers
@@ -33,7 +33,7 @@ from pto_sim.numerics.profiles import check_profile
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import InputError, KernelError, PtoError
 from pto_sim.program.events import Observer, RunEnd, SourceNote
-from pto_sim.program.model import Access, OpSignature, Program, Site, TensorInfo
+from pto_sim.program.model import OpSignature, Program, Site, TensorInfo
 from pto_sim.program.options import RunOptions
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -217,23 +217,23 @@ class Run:
         site: int,
         offsets: np.ndarray,
         sizes: tuple[int, ...],
-        changed: bool = True,
         lanes: LaneSet | None = None,
+        atomic: bool = False,
+        same: np.ndarray | None = None,
     ) -> None:
         """A task read or wrote boxes of a tensor on the active lanes, or each on the lane that `lanes` has for it."""
         core, task = self.core, self.task
         assert core is not None and task is not None
         argument = tensor.argument
-        entry = task.arguments.get(id(argument))
-        if entry is None:
-            entry = task.arguments[id(argument)] = (argument, [False, False])
+        entry = task.arguments.setdefault(id(argument), (argument, [False, False]))
         entry[1][1 if write else 0] = True
         lanes = core.lanes if lanes is None else lanes
-        core.recorder.accesses.append((tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides))
+        touched = (tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides, atomic, core.phase, same)
+        core.recorder.accesses.append(touched)
         if self.observers:
-            access = Access(tensor.storage.tensor, write, site, lanes.ids, offsets, sizes, tensor.strides)
+            access = accessed(touched)
             for observer in self.observers:
-                observer.on_access(task.index, access, changed=changed)
+                observer.on_access(task.index, access)
 
     def check_condition(self, condition: Any) -> None:
         """Raises KernelError (PTO252) if something else than a BOOL scalar decides an `if` or a `while`."""

@@ -113,21 +113,16 @@ class Transfers:
             sizes = (1,) * (len(sizes) - len(tile.valid)) + tile.valid
         data = self._for_store(tensor, tile, data)
         base = self._base(tensor, offsets, sizes, "a store")
-        if len(base) == 1 and len(core.lanes) > 1:
-            if atomic:
-                base = np.broadcast_to(base, len(core.lanes))
-            else:
-                # Every block writes the same place: the last one in block order stays.
-                data = data[-1:]
+        if len(base) == 1 and len(core.lanes) > 1:  # every block writes the same place, one after the other
+            base = np.repeat(base, len(core.lanes))
         if data.shape[1:] != sizes:
             data = data.reshape(data.shape[0], *sizes)
+        same: np.ndarray | None = None
         if atomic:
-            changed = True
             self._add(tensor, base, sizes, data)
         else:
-            changed = self._changes(tensor, base, sizes, data) if tensor.storage.is_input else True
             tensor.storage.own()
-            store_boxes(tensor.storage.words, base, sizes, tensor.strides, data)
+            same = store_boxes(tensor.storage.words, base, sizes, tensor.strides, data)
         site = run.here()
         core.record(
             self._signature("store", (tile.type, tensor.type), None, site, _ATOMIC if atomic else ()),
@@ -137,8 +132,8 @@ class Transfers:
         )
         if atomic:
             # An atomic addition reads what it adds to, so the task depends on whoever wrote it.
-            run.touch(tensor, False, site, base, sizes)
-        run.touch(tensor, True, site, base, sizes, changed)
+            run.touch(tensor, False, site, base, sizes, atomic=True)
+        run.touch(tensor, True, site, base, sizes, same=same, atomic=atomic)
 
     def _add(self, tensor: Tensor, base: np.ndarray, sizes: tuple[int, ...], data: np.ndarray) -> None:
         """Add block after block, in block order: each addition rounds in the tensor's type."""
@@ -159,11 +154,6 @@ class Transfers:
             load_boxes(tensor.storage.words, place, sizes, tensor.strides, before)
             part = data[min(lane, len(data) - 1)][None]
             store_boxes(tensor.storage.words, place, sizes, tensor.strides, atomic_add(before, part))
-
-    def _changes(self, tensor: Tensor, base: np.ndarray, sizes: tuple[int, ...], data: np.ndarray) -> bool:
-        before = np.empty((len(base), *sizes), data.dtype)
-        load_boxes(tensor.storage.words, base, sizes, tensor.strides, before)
-        return not np.array_equal(before.view(np.uint8), np.broadcast_to(data, before.shape).copy().view(np.uint8))
 
     def _for_store(self, tensor: Tensor, tile: Tile, data: np.ndarray) -> np.ndarray:
         if tile.dtype is tensor.dtype:

@@ -6,7 +6,9 @@ keywords of their own stand below.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator as op
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,15 +33,23 @@ from pto_sim.program.errors import KernelError
 _MODES = ("none", "rint", "round", "floor", "ceil", "trunc", "odd")
 
 
-def _plain(row: OpRow, alias: str = "") -> Callable[..., Tile]:
+_OF_SCALARS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
+    {"add": op.add, "sub": op.sub, "mul": op.mul, "div": op.truediv}
+)
+"""Operators that take two scalars as well."""
+
+
+def _plain(row: OpRow, alias: str = "") -> Callable[..., Any]:
     """The function of a row; alias: its scalar form, whose second operand is a number."""
     name, count, spelled = row.name, len(row.operands), f"pl.{alias or row.name}"
     takes_scratch = name in SCRATCH_ALLOWED
 
-    def operator(*operands: Any, high_precision: bool = False) -> Tile:
+    def operator(*operands: Any, high_precision: bool = False) -> Any:
         run = require_run(spelled)
         if high_precision:
             check_precision(run, name, operands[0] if operands else None)
+        if name in _OF_SCALARS and len(operands) == 2 and not any(isinstance(x, (Tile, Tensor)) for x in operands):
+            return _OF_SCALARS[name](*operands)  # as pypto's python/pypto/language/op/unified_ops.py dispatches it
         if alias and len(operands) > 1 and isinstance(operands[1], (Tile, Tensor)):
             raise KernelError(
                 "PTO202",

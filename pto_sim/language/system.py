@@ -78,6 +78,7 @@ def syncall(*, core_type: str = "mix", mode: str = "hard", gm_workspace: Any = N
         )  # fmt: skip
     core.ruled = True
     _record(run, core, "syncall", core_type=core_type, mode=mode, used=used)
+    core.phase += 1
 
 
 def _soft(workspace: Any, used_cores: Any) -> int:

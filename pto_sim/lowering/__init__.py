@@ -6,7 +6,8 @@ between cube and vector, allocation batches, argument directions, task edges and
 May import `program`, `numerics` and `ascend_model`.
 """
 
+from pto_sim.lowering.graph import task_graph
 from pto_sim.lowering.lower import lower
 from pto_sim.lowering.lowered import L0Use, LoweredProgram, Pipe, TaskFacts
 
-__all__ = ["L0Use", "LoweredProgram", "Pipe", "TaskFacts", "lower"]
+__all__ = ["L0Use", "LoweredProgram", "Pipe", "TaskFacts", "lower", "task_graph"]

@@ -97,7 +97,10 @@ class _Lowering:
                 id=task, name=f"alloc_{task}", kind="ALLOC", block_streams=np.zeros(0, np.int32),
                 output_names=tuple(names), output_nbytes=tuple(sizes), early_resolve=True, site=site,
             ),
-            TaskFacts(task=task, name=f"alloc_{task}", kind="ALLOC"),
+            TaskFacts(
+                task=task, name=f"alloc_{task}", kind="ALLOC",
+                tensors=tuple(index for kind, index in batch.members if kind == "tensor"),
+            ),
         )  # fmt: skip
 
     def _pipe_of(self, record: int) -> Pipe:

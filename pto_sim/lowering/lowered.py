@@ -63,7 +63,8 @@ class TaskFacts:
 
     record: index into Program.tasks, -1 for an allocation batch. directions: (tensor name, direction) in
     argument order, directions as the runtime names them, the pipe buffer last. onchip_peak_bytes: by memory
-    (vec, mat, left, right, acc), the largest over the task's streams.
+    (vec, mat, left, right, acc), the largest over the task's streams. tensors: indices into Program.tensors of what an
+    allocation batch owns.
     """
 
     task: int
@@ -74,6 +75,7 @@ class TaskFacts:
     l0_tiles: tuple[L0Use, ...] = ()
     onchip_peak_bytes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     directions: tuple[tuple[str, str], ...] = ()
+    tensors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,23 +39,37 @@ def _gather_boxes(flat, bases, sizes, strides, dense):  # type: ignore[no-untype
                         at += n4
 
 
+@njit(inline="always")
+def _replace_run(target, t_start, source, s_start, count):  # type: ignore[no-untyped-def]
+    """As `_copy_run`; returns the bits in which the old elements differed, or'ed together."""
+    t_first, s_first = np.uintp(t_start), np.uintp(s_start)
+    differing = target[t_first] ^ target[t_first]
+    for i in range(np.uintp(count)):
+        differing |= target[t_first + i] ^ source[s_first + i]
+        target[t_first + i] = source[s_first + i]
+    return differing
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scatter_boxes(flat, bases, sizes, strides, dense, lane_size):  # type: ignore[no-untyped-def]
+def _scatter_boxes(flat, bases, sizes, strides, dense, lane_size, same):  # type: ignore[no-untyped-def]
     n0, n1, n2, n3, n4 = sizes
     s0, s1, s2, s3, s4 = strides
     for lane in range(len(bases)):
         at = lane * lane_size
+        differing = dense[0] ^ dense[0]
         for i0 in range(n0):
             for i1 in range(n1):
                 for i2 in range(n2):
                     for i3 in range(n3):
                         start = bases[lane] + i0 * s0 + i1 * s1 + i2 * s2 + i3 * s3
                         if s4 == 1:
-                            _copy_run(flat, start, dense, at, n4)
+                            differing |= _replace_run(flat, start, dense, at, n4)
                         else:
                             for i4 in range(n4):
+                                differing |= flat[start + i4 * s4] ^ dense[at + i4]
                                 flat[start + i4 * s4] = dense[at + i4]
                         at += n4
+        same[lane] = differing == 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -94,15 +108,20 @@ def load_boxes(
 
 def store_boxes(
     flat: np.ndarray, base_offsets: np.ndarray, sizes: tuple[int, ...], strides: tuple[int, ...], source: np.ndarray
-) -> None:
+) -> np.ndarray:
     """Copy source into one box per lane of `flat`, in lane order (the last lane wins where boxes overlap).
 
     source: [L, *sizes], or [1, *sizes] for the same values on every lane; any strides. See `load_boxes`.
+    Returns bool [L]: the box of the lane held these bits already, after the lanes before it.
     """
     rank = len(sizes)
     dense = _words(source if source.flags.c_contiguous else np.ascontiguousarray(source)).reshape(-1)
     lane_size = 0 if len(source) == 1 else len(dense) // len(source)
-    _scatter_boxes(_words(flat), base_offsets, _ONES[rank] + sizes, _ZEROS[rank] + strides, dense, lane_size)
+    same = np.ones(len(base_offsets), np.bool_)
+    if dense.size:
+        boxes = _ONES[rank] + sizes, _ZEROS[rank] + strides
+        _scatter_boxes(_words(flat), base_offsets, *boxes, dense, lane_size, same)
+    return same
 
 
 def box_offsets(

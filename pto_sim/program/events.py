@@ -52,12 +52,8 @@ class Observer:
     def on_task_begin(self, task: int, name: str, blocks: int) -> None:
         """Task `task` (its index in `Program.tasks`) starts to execute."""
 
-    def on_access(self, task: int, access: Access, *, changed: bool = True) -> None:
-        """A GM box was read or written. `changed` is False for a write that left every element's bits as they were.
-
-        The engine compares bits only for writes to an entry tensor that is declared as an input; for every other
-        access `changed` is True.
-        """
+    def on_access(self, task: int, access: Access) -> None:
+        """A GM box was read or written."""
 
     def on_restart(self) -> None:
         """The run starts again from its first statement: forget what was told so far."""

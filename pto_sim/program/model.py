@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Site(NamedTuple):
@@ -80,7 +80,9 @@ class Access:
     """GM elements that one op touched, for a group of blocks of one task.
 
     blocks: int32 [L] block numbers. offsets: int64 [L], element offset of the box in the tensor's storage
-    (or [1] if the same for all of them). shape and strides (elements) describe the box.
+    (or [1] if the same for all of them). shape and strides (elements) describe the box. atomic: part of an atomic
+    addition. phase: how many barriers over the task's blocks (pl.system.syncall) were passed before it. same: for each
+    block of a write, whether its box held these bits already, blocks before it included; None: not known.
     """
 
     tensor: int
@@ -90,6 +92,9 @@ class Access:
     offsets: np.ndarray
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    atomic: bool = False
+    phase: int = 0
+    same: np.ndarray | None = None
 
 
 @dataclass

@@ -16,7 +16,7 @@ class RunOptions:
     out_dir: run directory; None writes none.
     json_path: where `--json` goes; None writes none.
     fail_on: finding codes that fail the run; None means every finding of severity error.
-    timing: simulate time. seed: seed of the harness' fixtures.
+    timing: simulate time. checks: look for findings. seed: seed of the harness' fixtures.
     scopes: 'written', 'flat' or 'auto'. hoist: names of create_tensor results to declare at the frame.
     ring_heap_bytes: heap of each of the four rings; ring_heap_given: the user chose it, a script does not change it.
     ring_task_window, ring_dep_pool: task slots and dependency edges of each ring. pipe_slots: 'current' or 'seed'.
@@ -35,6 +35,7 @@ class RunOptions:
     json_path: Path | None = None
     fail_on: tuple[str, ...] | None = None
     timing: bool = True
+    checks: bool = True
     seed: int | None = None
     scopes: str = "written"
     hoist: tuple[str, ...] = ()

@@ -13,14 +13,16 @@ import numpy as np
 from pto_sim.program.json_codec import DecodeError
 from pto_sim.program.model import Access, Program, Stream, TileOp
 
-_RAGGED = ("op_ins", "block_streams", "access_blocks", "access_offsets", "access_shape", "access_strides")
+_RAGGED = (
+    "op_ins", "block_streams", "access_blocks", "access_offsets", "access_shape", "access_strides", "access_same",
+)  # fmt: skip
 COLUMNS = ("stream_len", "op", "access_len", "access", *_RAGGED, *(f"{name}_len" for name in _RAGGED))
 
 
 def pack(program: Program) -> dict[str, np.ndarray]:
     """Columns of `program`, by the names in COLUMNS.
 
-    `op` holds (signature, out, gm) for each operation, `access` holds (tensor, write, site) for each access.
+    `op` holds (signature, out, gm) for each operation, `access` holds (tensor, flags, site) for each access.
     """
     ops = [op for stream in program.streams for op in stream.ops]
     accesses = [access for task in program.tasks for access in task.accesses]
@@ -28,7 +30,7 @@ def pack(program: Program) -> dict[str, np.ndarray]:
         "stream_len": _flat([[len(stream.ops)] for stream in program.streams]),
         "op": _flat([(op.signature, op.out, op.gm) for op in ops]),
         "access_len": _flat([[len(task.accesses)] for task in program.tasks]),
-        "access": _flat([(access.tensor, access.write, access.site) for access in accesses]),
+        "access": _flat([(access.tensor, _flags(access), access.site) for access in accesses]),
     }
     lists: dict[str, list[Sequence[int] | np.ndarray]] = {
         "op_ins": [op.ins for op in ops],
@@ -37,6 +39,7 @@ def pack(program: Program) -> dict[str, np.ndarray]:
         "access_offsets": [access.offsets for access in accesses],
         "access_shape": [access.shape for access in accesses],
         "access_strides": [access.strides for access in accesses],
+        "access_same": [() if access.same is None else access.same for access in accesses],
     }
     for name, rows in lists.items():
         columns[name] = _flat(rows)
@@ -57,15 +60,29 @@ def unpack(program: Program, columns: dict[str, np.ndarray]) -> None:
     boxes = zip(*(_same_length(ragged[name], columns["access"], name) for name in _RAGGED[2:]), strict=True)
     accesses = [
         Access(
-            tensor, bool(write), site, blocks.astype(np.int32), offsets, tuple(shape.tolist()), tuple(steps.tolist())
+            tensor,
+            bool(flags & 1),
+            site,
+            blocks.astype(np.int32),
+            offsets,
+            tuple(shape.tolist()),
+            tuple(steps.tolist()),
+            bool(flags & 2),
+            flags >> 2,
+            same.astype(np.bool_) if len(same) else None,
         )
-        for (tensor, write, site), (blocks, offsets, shape, steps) in zip(
+        for (tensor, flags, site), (blocks, offsets, shape, steps, same) in zip(
             _triples(columns, "access"), boxes, strict=True
         )
     ]
     parts = list(_split(accesses, columns["access_len"], "access_len"))
     for task, part in _paired(program.tasks, parts, "access_len"):
         task.accesses.extend(part)
+
+
+def _flags(access: Access) -> int:
+    """write, atomic and phase in one number: bit 0, bit 1, and the rest."""
+    return int(access.write) | int(access.atomic) << 1 | access.phase << 2
 
 
 def check_indices(program: Program) -> None:

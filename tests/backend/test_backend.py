@@ -81,7 +81,7 @@ def test_unusable_options_are_refused_before_the_kernel_runs(change, code):
 def test_progress_names_stages_and_tasks():
     calls = []
     SimBackend().run(twice_plus, arguments(), OPTIONS, lambda stage, detail: calls.append((stage, detail)))
-    assert [stage for stage, _ in calls] == ["run", "run", "run", "lower", "heap"]
+    assert [stage for stage, _ in calls] == ["run", "run", "run", "lower", "heap", "check"]
     assert ("run", "twice_plus: double (2 blocks)") in calls
 
 
