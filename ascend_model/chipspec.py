@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -148,7 +149,7 @@ class ChipSpec:
         """Length of one core cycle in microseconds."""
         return 1e6 / self["clock.core_hz"]
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over every path, value and unit; names and sources do not enter."""
         text = "\n".join(f"{path}={n.value!r} {n.unit}" for path, n in sorted(self.numbers.items()))

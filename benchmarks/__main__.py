@@ -12,7 +12,7 @@ import platform
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = ("matmul", "dispatch", "attention", "kernels")
+BENCHMARKS = ("matmul", "dispatch", "attention", "kernels", "graph")
 # Run when named only: it takes some twenty minutes.
 LONG = ("exhaustive_fp32",)
 

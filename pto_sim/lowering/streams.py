@@ -47,11 +47,14 @@ class StreamPool:
 
     def __init__(self, program: Program, pipe_slots: str) -> None:
         self.program, self.pipe_slots = program, pipe_slots
+        self._alike: dict[tuple[object, ...], int] = {}
+        self._representative: dict[int, int] = {}
         self._splits: dict[int, UnitSplit] = {}
         self._lowered: dict[_Use, int] = {}
         self._streams: list[LoweredStream] = []
         self._capacities: list[Capacity] = []
         self._l0_peaks: list[Mapping[str, int]] = []
+        self._peaks: dict[tuple[int, ...], Mapping[str, int]] = {}
 
     def instruction_streams(self) -> tuple[InstructionStream, ...]:
         """All streams lowered so far."""
@@ -61,7 +64,8 @@ class StreamPool:
         """Kind, pipe and lowered streams of one launch. Raises what `lower` raises."""
         if record.form == "dummy":
             return TaskShape("DUMMY", None, np.zeros(0, np.int32), (), {})
-        streams, inverse = np.unique(np.asarray(record.block_streams), return_inverse=True)
+        alike = [self._first_like(stream) for stream in np.asarray(record.block_streams).tolist()]
+        streams, inverse = np.unique(np.asarray(alike, np.int32), return_inverse=True)
         splits = [self._split(int(stream)) for stream in streams]
         units = 0
         for split in splits:
@@ -73,10 +77,33 @@ class StreamPool:
         pipe = size_pipe(transfers, record.blocks, self.pipe_slots, record.slot_num, rings)
         numbers = np.array([self._lower(int(s), kind, record.split, pipe) for s in streams], dtype=np.int32)
         tiles = {tile: None for number in numbers for tile in self._streams[number].l0_tiles}
-        on_chip = [task_peaks([self._capacities[n] for n in numbers])] if len(numbers) else []
-        peaks = merge_peaks([*on_chip, *(self._l0_peaks[number] for number in numbers)])
+        peaks = self._peaks_of(tuple(numbers.tolist()))
         blocks = numbers[inverse].astype(np.int32) if len(numbers) else np.zeros(0, np.int32)
         return TaskShape(kind, pipe, blocks, tuple(tiles), peaks)
+
+    def _peaks_of(self, numbers: tuple[int, ...]) -> Mapping[str, int]:
+        """On-chip peaks of a task that runs these lowered streams."""
+        if numbers not in self._peaks:
+            on_chip = [task_peaks([self._capacities[n] for n in numbers])] if numbers else []
+            self._peaks[numbers] = merge_peaks([*on_chip, *(self._l0_peaks[number] for number in numbers)])
+        return self._peaks[numbers]
+
+    def _first_like(self, stream: int) -> int:
+        """The first stream that differs from this one in nothing but which tensors it uses: they are lowered alike.
+
+        An iteration that allocates its scratch anew records a stream of its own, whose tensors have other numbers.
+        """
+        found = self._representative.get(stream)
+        if found is None:
+            tensors: dict[int, int] = {}
+            ops = tuple(
+                op if op.gm < 0 else op._replace(gm=tensors.setdefault(op.gm, len(tensors)))
+                for op in self.program.streams[stream].ops
+            )
+            infos = [self.program.tensors[tensor] for tensor in tensors]
+            key = ops, tuple((info.shape, info.dtype, info.nbytes, info.origin) for info in infos)
+            found = self._representative[stream] = self._alike.setdefault(key, stream)
+        return found
 
     def _split(self, stream: int) -> UnitSplit:
         if stream not in self._splits:
