@@ -301,13 +301,15 @@ class SimBackend:
 
 def _collect_findings(run: BackendRun, checks: Sequence[Check]) -> None:
     """Show the checks the task graph, and take what they found."""
+    from pto_sim.checks import suppress
     from pto_sim.lowering import task_graph
 
     if run.lowered is not None:
         graph = task_graph(run.lowered)
         for check in checks:
             check.on_graph(graph)
-    run.findings = [finding for check in checks for finding in check.findings()]
+    found = [finding for check in checks for finding in check.findings()]
+    run.findings = suppress(found, run.program) if run.program is not None and checks else found
 
 
 class _TaskProgress(Observer):

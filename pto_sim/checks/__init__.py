@@ -12,11 +12,12 @@ from pto_sim.checks.lifetimes import RecycledBlocks
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.parting import ProfileParting
 from pto_sim.checks.scratch import ScratchUse
+from pto_sim.checks.suppressions import suppress
 from pto_sim.checks.task_races import TaskRaces
 from pto_sim.checks.trimmed import TrimmedWindows
 from pto_sim.checks.undefined import UndefinedIndices
 
-__all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks"]
+__all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks", "suppress"]
 
 
 def new_checks() -> list[Check]:

@@ -116,6 +116,18 @@ RACE_OF_EQUAL_BITS = FindingKind(
     "info",
     "harmless as long as every writer writes what is there; it costs time all the same",
 )
+SUPPRESSION_WITHOUT_REASON = FindingKind(
+    "PTO450",
+    "suppression without a reason",
+    "warning",
+    "say why behind the bracket: # pto-sim: ignore[PTO435] orders the ring",
+)
+SUPPRESSION_UNUSED = FindingKind(
+    "PTO451",
+    "suppression that meets no finding",
+    "info",
+    "remove the comment, or move it to the line that the report names",
+)
 _KINDS = (
     OUTPUT_NEVER_WRITTEN,
     OUTPUT_PARTLY_WRITTEN,
@@ -133,6 +145,8 @@ _KINDS = (
     RACE_BETWEEN_BLOCKS,
     RECYCLED_UNDER_TASK,
     RACE_OF_EQUAL_BITS,
+    SUPPRESSION_WITHOUT_REASON,
+    SUPPRESSION_UNUSED,
 )
 
 CATALOGUE: Mapping[str, FindingKind] = MappingProxyType({kind.code: kind for kind in _KINDS})

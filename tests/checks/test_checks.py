@@ -154,4 +154,6 @@ def test_every_code_has_a_page_and_a_bad_kernel(code):
         "PTO421",
         "PTO422",
         *(f"PTO{number}" for number in range(430, 436)),
-    ]  # files of their own: test_undefined.py, test_parting.py, test_trimmed.py, test_races.py
+        "PTO450",
+        "PTO451",
+    ]  # files of their own: test_undefined.py, test_parting.py, test_trimmed.py, test_races.py, test_suppressions.py
