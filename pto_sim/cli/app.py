@@ -34,7 +34,7 @@ Json = Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help="Wr
 FailOn = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--fail-on", metavar="CODES", help="Finding codes that fail the run, or 'none' [those of severity error]."
+        "--fail-on", metavar="CODES", help="Findings that fail the run: codes, a severity, or 'none' [error]."
     ),
 ]
 NoChecks = Annotated[bool, typer.Option("--no-checks", help="Look for no findings: races, lifetimes, outputs.")]
@@ -220,6 +220,18 @@ def ops(name: Name = None) -> None:
         from pto_sim.cli.tables import show_ops
 
         show_ops(name)
+
+
+@app.command()
+def findings(code: Name = None) -> None:
+    """List what the checks can find.
+
+    With a code: what it means and what to do.
+    """
+    with exit_status():
+        from pto_sim.cli.findings import show_findings
+
+        show_findings(code)
 
 
 def main() -> None:

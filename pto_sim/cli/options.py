@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pto_sim.program.errors import InputError
+from pto_sim.program.findings import SEVERITIES
 from pto_sim.program.options import RunOptions
 
 SCOPES = ("written", "flat", "auto")
@@ -74,16 +75,26 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _codes(text: str | None) -> tuple[str, ...] | None:
-    """Finding codes; None keeps the default, 'none' is the empty set. A code that no check reports is refused."""
+    """Finding codes; None keeps the default, 'none' is the empty set. A code that no check reports is refused.
+
+    'info', 'warning' and 'error' stand for the codes of that severity or a higher one.
+    """
     from pto_sim.checks.catalogue import CATALOGUE
 
     if text is None:
         return None
-    codes = () if text.strip() == "none" else _names(text)
-    for code in codes:
-        if code not in CATALOGUE:
-            raise _refused("--fail-on", code, f"'none', or some of {', '.join(CATALOGUE)}")
-    return codes
+    codes: list[str] = []
+    for name in () if text.strip() == "none" else _names(text):
+        if name in SEVERITIES:
+            least = SEVERITIES.index(name)
+            codes += [code for code, kind in CATALOGUE.items() if SEVERITIES.index(kind.severity) >= least]
+        elif name in CATALOGUE:
+            codes.append(name)
+        else:
+            raise _refused(
+                "--fail-on", name, f"'none', one of {', '.join(SEVERITIES)}, or some of {', '.join(CATALOGUE)}"
+            )
+    return tuple(codes)
 
 
 def _ring_heap(text: str) -> tuple[int, int, int, int]:

@@ -105,3 +105,28 @@ def test_demo_runs_the_kernel_of_the_checkout(cli, monkeypatch, tmp_path, write)
     ((script, argv, options),) = called
     assert script == tmp_path / "kernel.py" and argv == [] and options.out_dir == tmp_path / "run"
     assert options.timing and options.seed is not None
+
+
+def test_findings_are_listed_and_explained(cli):
+    listed = cli("findings")
+    assert listed.exit_code == 0 and all(
+        code in listed.stdout for code in ("PTO401", "PTO433", "race between the blocks")
+    )
+    page = cli("findings", "PTO431")
+    assert (
+        page.exit_code == 0 and "a write that may come before an earlier read" in page.stdout and "deps=" in page.stdout
+    )
+    error = cli("findings", "PTO203")
+    assert error.exit_code == 0 and "PTO203" in error.stdout
+    wrong = cli("findings", "PTO43")
+    assert wrong.exit_code == 2 and "PTO058" in wrong.stderr and "did you mean PTO43" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "status"), [("none", 0), ("error", 0), ("warning", 1), ("PTO405", 1), ("PTO401", 0)]
+)
+def test_a_severity_stands_for_its_codes(cli, write, fail_on, status):
+    script = write(
+        changes=[("    scratch = pl", "    spare = pl.create_tensor([N, N], dtype=pl.FP32)\n    scratch = pl")]
+    )
+    assert cli(*QUICK, "--fail-on", fail_on, script).exit_code == status
