@@ -191,8 +191,9 @@ def findings_table(report: RunReport) -> RenderableType:
     for title in ("code", "severity", "site", "message"):
         table.add_column(title, overflow="fold")
     for finding in sorted(report.findings, key=lambda f: (summary.SEVERITY_ORDER[f.severity], f.code, f.site)):
-        text = f"{finding.title}: {finding.message}" + (f"\n{finding.hint}" if finding.hint else "")
-        table.add_row(
-            finding.code, Text(finding.severity, style=_SEVERITY_STYLE[finding.severity]), site_text(finding.site), text
-        )
+        more = (("other", finding.other), ("allocated", finding.allocation), ("instead", finding.hint))
+        lines = [f"{finding.title}: {finding.message}", *(f"{label}: {text}" for label, text in more if text)]
+        severity = Text(finding.severity, style=_SEVERITY_STYLE[finding.severity])
+        # Text, because a message such as deps=[id] is no markup of rich's.
+        table.add_row(finding.code, severity, site_text(finding.site), Text("\n".join(lines)))
     return table

@@ -36,6 +36,15 @@ def test_passed_run(make_report):
     check("passed", shown(print_report, make_report()))
 
 
+def test_what_stands_in_brackets_is_shown(make_report):
+    from pto_sim.checks.catalogue import RACE_WRITE_AFTER_READ
+
+    finding = RACE_WRITE_AFTER_READ.at("k.py:12", "writes s[0, 0]", other="k.py:10", allocation="k.py:6")
+    text = shown(print_report, make_report(findings=[finding]))
+    for piece in ("add deps=[id of the reader] to the writer", "other: k.py:10", "allocated: k.py:6", "writes s[0, 0]"):
+        assert piece in " ".join(text.replace("│", " ").split()), text
+
+
 def test_failed_comparison(make_report):
     report = make_report(passed=False, error="out: 3 of 6 elements differ\n  [0, 1] 1.0 instead of 2.0", findings=[])
     check("failed_comparison", shown(print_report, report))
