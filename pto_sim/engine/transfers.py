@@ -15,7 +15,7 @@ from pto_sim.engine.valid_boxes import narrowed
 from pto_sim.engine.windows import offset_array, out_of_bounds
 from pto_sim.engine.written import take_host_values
 from pto_sim.numerics.atomic import atomic_add
-from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
+from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes, store_elements
 from pto_sim.program.dtypes import DTYPES
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import OpSignature, ValueType
@@ -202,14 +202,14 @@ class Transfers:
             run.task.check_path(tensor, not run.fills_a_run(tensor))
         tensor.storage.own()
         values = scalar_values(run, value, tensor.dtype)
-        if len(base) == 1 and values.ndim:
-            values = values[-1]
-        tensor.storage.flat[base] = values
         core = run.core
+        count = max(len(base), values.size, 1 if core is None else len(core.lanes))
+        base, values = np.repeat(base, count // len(base)), np.broadcast_to(values, count)
+        same = store_elements(tensor.storage.flat, base, values)
         if core is not None:
             site = run.here()
             core.record(self._signature("write", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
-            run.touch(tensor, True, site, base, sizes)
+            run.touch(tensor, True, site, base, sizes, same=same)
 
 
 def scalar_type(name: str) -> ValueType:

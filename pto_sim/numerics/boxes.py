@@ -124,6 +124,22 @@ def store_boxes(
     return same
 
 
+def store_elements(flat: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """flat[places[l]] = values[l], lane after lane; returns bool [L]: the place held these bits already.
+
+    places: int64 [L]; values: [L] of flat's dtype. The last lane wins where places are equal.
+    """
+    order = np.argsort(places, kind="stable")
+    sorted_places, new = places[order], _words(np.ascontiguousarray(values))[order]
+    old = _words(flat)[sorted_places]
+    again = np.flatnonzero(sorted_places[1:] == sorted_places[:-1]) + 1
+    old[again] = new[again - 1]
+    same = np.empty(len(places), np.bool_)
+    same[order] = old == new
+    flat[places] = values
+    return same
+
+
 def box_offsets(
     offsets: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], sizes: tuple[int, ...]
 ) -> tuple[np.ndarray, int]:

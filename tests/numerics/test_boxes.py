@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes
+from pto_sim.numerics.boxes import box_offsets, load_boxes, store_boxes, store_elements
 from tests.numerics.special_values import bits
 
 SHAPES = [
@@ -88,3 +88,25 @@ def test_first_lane_out_of_bounds(offsets: list[list[int]], lane: int) -> None:
 def test_the_last_box_that_fits() -> None:
     base, bad = box_offsets(np.array([[6], [4]], np.int64), (10, 8), (8, 1), (4, 4))
     assert (base.tolist(), bad) == ([52], -1)
+
+
+def test_elements_are_stored_lane_after_lane():
+    flat = np.array([5, 6, 7, 8], np.int32)
+    same = store_elements(flat, np.array([2, 0, 2, 2, 3]), np.array([9, 5, 9, 1, 4], np.int32))
+    assert flat.tolist() == [5, 6, 1, 4]
+    assert same.tolist() == [False, True, True, False, False]  # a place holds what the lane before left there
+
+
+def test_stored_elements_are_compared_bit_by_bit():
+    flat = np.array([0.0, np.nan, 1.0], np.float32)
+    same = store_elements(flat, np.array([0, 1, 2]), np.array([-0.0, np.nan, 1.0], np.float32))
+    assert same.tolist() == [False, True, True]
+
+
+def test_a_box_says_whether_its_bits_were_there():
+    flat = np.arange(8, dtype=np.float32)
+    source = np.array([[0, 1], [9, 3], [9, 3]], np.float32)
+    assert store_boxes(flat, np.array([0, 2, 2]), (2,), (1,), source).tolist() == [True, False, True]
+    assert flat.tolist() == [0, 1, 9, 3, 4, 5, 6, 7]
+    strided = np.array([[0, 9]], np.float32)
+    assert store_boxes(flat, np.array([0]), (2,), (2,), strided).tolist() == [True]
