@@ -19,7 +19,7 @@ from pto_sim.checks.catalogue import (
 )
 from pto_sim.checks.check import Check, site_text
 from pto_sim.checks.ordering import Ordering
-from pto_sim.checks.touches import Touch, common_element, is_quiet, touches_of
+from pto_sim.checks.touches import Touch, common_element, touches_of
 from pto_sim.program.events import RunEnd
 from pto_sim.program.findings import Finding
 from pto_sim.program.model import Access, Program
@@ -116,33 +116,32 @@ def _written(program: Program) -> set[int]:
 
 
 def _conflicts(first: Touch, second: Touch) -> Iterator[tuple[FindingKind, Access, Access, int]]:
-    """The first common element of each kind of conflict.
+    """A common element of each kind of conflict.
 
     Two atomic additions do not conflict. A write that changes no bit is a finding of its own kind.
     """
-    for kind, ours, theirs, writes in (
-        (RACE_READ_AFTER_WRITE, first.writes, second.reads, first.writes),
-        (RACE_WRITE_AFTER_READ, first.reads, second.writes, second.writes),
-        (RACE_WRITE_AFTER_WRITE, first.writes, second.writes, second.writes),
+    for kind, ours, theirs, decides in (
+        (RACE_READ_AFTER_WRITE, True, False, first),
+        (RACE_WRITE_AFTER_READ, False, True, second),
+        (RACE_WRITE_AFTER_WRITE, True, True, second),
     ):
-        loud = [access for access in writes if not is_quiet(access)]
-        found = _meeting(first, second, *((loud, theirs) if writes is ours else (ours, loud)))
+        found = _meeting(first, second, ours, theirs, loud=decides)
         if found is not None:
             yield kind, *found
-        elif len(loud) < len(writes):
-            found = _meeting(first, second, ours, theirs)
-            if found is not None:
-                yield RACE_OF_EQUAL_BITS, *found
+            continue
+        found = _meeting(first, second, ours, theirs, loud=None)
+        if found is not None:
+            yield RACE_OF_EQUAL_BITS, *found
 
 
 def _meeting(
-    first: Touch, second: Touch, ours: list[Access], theirs: list[Access]
+    first: Touch, second: Touch, ours: bool, theirs: bool, loud: Touch | None
 ) -> tuple[Access, Access, int] | None:
-    low, high = max(first.low, second.low), min(first.high, second.high)
+    """ours, theirs: writes, or reads. loud: of which of the two only writes that changed bits count."""
     for atomic in (False, True):
-        mine = [access for access in ours if access.atomic is atomic]
-        others = [access for access in theirs if not (atomic and access.atomic)]
-        found = common_element(mine, others, low, high) if mine and others else None
+        mine = first.runs(ours, loud=loud is first, atomic=atomic)
+        others = second.runs(theirs, loud=loud is second, atomic=False if atomic else None)
+        found = common_element(mine, others)
         if found is not None:
             return found
     return None

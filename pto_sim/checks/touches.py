@@ -27,6 +27,18 @@ class Touch:
     high: int = -1
     write_low: int = 1 << 62
     write_high: int = -1
+    _runs: dict[tuple[bool, bool, bool | None], Runs] = field(default_factory=dict)
+
+    def runs(self, writes: bool, *, loud: bool = False, atomic: bool | None = None) -> Runs:
+        """The runs of the reads or writes, made once. loud: writes that changed bits; atomic: only those, or others."""
+        key = writes, loud, atomic
+        if key not in self._runs:
+            self._runs[key] = runs_of(
+                access
+                for access in (self.writes if writes else self.reads)
+                if not (loud and is_quiet(access)) and atomic in (None, access.atomic)
+            )
+        return self._runs[key]
 
     def add(self, access: Access) -> None:
         """Take one more access."""
@@ -79,22 +91,53 @@ def elements(access: Access) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
         yield blocks[piece], offsets[piece, None] + inner, quiet[piece]
 
 
-def common_element(
-    first: Iterable[Access], second: Iterable[Access], low: int, high: int
-) -> tuple[Access, Access, int] | None:
-    """An access of each and the lowest element in [low, high) that both touch; None if there is none."""
-    own = np.full(high - low, -1, np.int32)
-    known = list(first)
-    for number, access in enumerate(known):
-        for _, touched, _ in elements(access):
-            inside = touched[(touched >= low) & (touched < high)] - low
-            own[inside] = number
-    best: tuple[Access, Access, int] | None = None
-    for access in second:
-        for _, touched, _ in elements(access):
-            inside = touched[(touched >= low) & (touched < high)] - low
-            hits = inside[own[inside] >= 0]
-            if len(hits) and (best is None or int(hits.min()) + low < best[2]):
-                place = int(hits.min())
-                best = known[own[place]], access, place + low
-    return best
+@dataclass(frozen=True)
+class Runs:
+    """Contiguous pieces of accesses, by start: elements [starts, ends) of the tensor, each of one of the accesses.
+
+    owners: which access. reach: the largest end so far, so that one search says whether anything overlaps.
+    """
+
+    accesses: tuple[Access, ...]
+    starts: np.ndarray
+    ends: np.ndarray
+    owners: np.ndarray
+    reach: np.ndarray
+
+
+def runs_of(accesses: Iterable[Access]) -> Runs:
+    """The runs of some accesses; blocks that touch the same run count once."""
+    known = tuple(accesses)
+    pieces = [_starts(access) for access in known]
+    starts = np.concatenate([piece for piece, _ in pieces]) if pieces else np.zeros(0, np.int64)
+    lengths = np.concatenate([np.full(len(piece), run, np.int64) for piece, run in pieces]) if pieces else starts
+    owners = np.repeat(np.arange(len(known)), [len(piece) for piece, _ in pieces])
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], (starts + lengths)[order]
+    return Runs(known, starts, ends, owners[order], np.maximum.accumulate(ends) if len(ends) else ends)
+
+
+def _starts(access: Access) -> tuple[np.ndarray, int]:
+    """Where the contiguous runs of an access start, and how long they are."""
+    starts, run = np.unique(access.offsets), 1
+    axes = sorted((stride, extent) for extent, stride in zip(access.shape, access.strides, strict=True) if extent != 1)
+    for stride, extent in axes:
+        if stride == run:
+            run *= extent
+        else:
+            starts = (starts[:, None] + np.arange(extent, dtype=np.int64) * stride).reshape(-1)
+    return starts, run
+
+
+def common_element(first: Runs, second: Runs) -> tuple[Access, Access, int] | None:
+    """An access of each and an element that both touch; None if there is none."""
+    if not len(first.starts) or not len(second.starts):
+        return None
+    before = np.searchsorted(first.starts, second.ends, "left") - 1
+    hits = np.flatnonzero((before >= 0) & (first.reach[before] > second.starts))
+    if not len(hits):
+        return None
+    theirs = int(hits[0])
+    ours = int(np.flatnonzero(first.ends[: before[theirs] + 1] > second.starts[theirs])[0])
+    element = max(int(first.starts[ours]), int(second.starts[theirs]))
+    return first.accesses[first.owners[ours]], second.accesses[second.owners[theirs]], element
