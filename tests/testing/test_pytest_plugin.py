@@ -6,6 +6,13 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def plugin_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin is named on the command line, so that an installed one is not loaded a second time."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 KERNEL = """
 import numpy as np
 import pytest
