@@ -10,6 +10,7 @@ FOLDER/<its path below `models`, joined by underscores>, the form that the tools
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ FOLDERS = ("examples", "models")
 class Outcome:
     """One script; wall_s, peak_gib: host seconds and resident memory of the whole process.
 
-    status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'timeout'.
+    status: 'pass', 'fail', 'finding', 'not modelled', 'several cards', 'a5', 'ring heap', 'timeout'.
     """
 
     script: str
@@ -78,17 +79,44 @@ def run_script(checkout: Path, script: Path, timeout_s: float, extra: list[str],
 
 
 def _host_entry(source: str) -> str | None:
-    """The function that a script hands to the harness, if it has only host functions: entries of several cards."""
-    hosts = set(re.findall(r"^@pl\.jit\.host.*\ndef (\w+)", source, re.MULTILINE))
-    entries = re.findall(r"\bfn=(\w+)", source)
-    return entries[0] if entries and hosts.issuperset(entries) else None
+    """The function that a script hands to the harness, if it has only host functions: entries of several cards.
+
+    A script makes its inputs before the harness sees the entry, several GiB for some: so the entry is read from the
+    text, also through names that it is assigned to (`host_fn = l3_layer`, then `fn=host_fn`).
+    """
+    hosts: set[str] = set()
+    aliases: dict[str, list[str]] = {}
+    entries: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            if any(_is_host(decorator) for decorator in node.decorator_list):
+                hosts.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    aliases.setdefault(target.id, []).append(node.value.id)
+        elif isinstance(node, ast.Call):
+            entries += [k.value.id for k in node.keywords if k.arg == "fn" and isinstance(k.value, ast.Name)]
+    names = [name for entry in entries for name in aliases.get(entry, [entry])]
+    return names[0] if names and hosts.issuperset(names) else None
+
+
+def _is_host(decorator: ast.expr) -> bool:
+    """Whether a decorator is `pl.jit.host`, with or without arguments."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(called) == "pl.jit.host"
 
 
 def _failure(text: str) -> str:
-    if re.search(r"PTO001.*(pl\.jit\.host|pld\.|distributed)", text):
+    """The status of a script that did not pass, from what it printed."""
+    if re.search(r"PTO001.*(pl\.jit\.host|pld\.|distributed|resident='stacked')", text):
         return "several cards"
     if "PTO001" in text:
         return "not modelled"
+    if re.search(r"invalid choice: 'a2a3'", text):
+        return "a5"
+    if re.search(r"^PTO902:", text, re.MULTILINE):
+        return "ring heap"
     return "finding" if re.search(r"PTO(101|203|40\d|43\d)", text) else "fail"
 
 
@@ -109,9 +137,12 @@ def _run_measured(command: list[str], checkout: Path, timeout_s: float) -> tuple
 
 
 def _reason(text: str, prefix: str) -> str:
-    """The line that says why: the last error of pto-sim, else the last line that names an error."""
+    """The line that says why: the last error of pto-sim or of the script's arguments, else one that names an error.
+
+    Rows of a report's tables are the last resort: they list warnings too, which are no reason to fail.
+    """
     lines = [line.strip().replace(prefix, "") for line in text.splitlines() if line.strip()]
-    for pattern in (r"^error:|PTO\d{3}", r"Error\b|[Ff]ailed|mismatch"):
+    for pattern in (r"^error:|^PTO\d{3}:", r": error: ", r"PTO\d{3}", r"Error\b|[Ff]ailed|mismatch"):
         found = [line for line in lines if re.search(pattern, line)]
         if found:
             return found[-1][:240]

@@ -124,6 +124,11 @@ def trimmed(run: Run, shape: tuple[int, ...], window: Window) -> Window:
     return window._replace(sizes=sizes)
 
 
+_EDGE_HINTS = {
+    "a load": "guard the index, or read up to the edge: valid_shape=, or pl.slice(x, shape, offset, clamp=True)",
+}
+
+
 def out_of_bounds(
     run: Run, what: str, offsets: np.ndarray, sizes: tuple[int, ...], shape: tuple[int, ...], lane: int
 ) -> KernelError:
@@ -141,5 +146,5 @@ def out_of_bounds(
         f"{what} is outside the tensor",
         site=run.site(),
         values=f"axis {axis}: [{start}, {start + sizes[axis]}) of {shape[axis]}{block}; shape {list(shape)}",
-        hint="guard the index, or narrow the window (valid_shape) at the edge",
+        hint=_EDGE_HINTS.get(what, "guard the index, or narrow the window (valid_shape) at the edge"),
     )

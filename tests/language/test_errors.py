@@ -51,6 +51,34 @@ def test_a_read_outside_a_tensor_names_the_block():
     rejects(outside, "PTO203", "axis 0: [8, 9) of 8, block 3")
 
 
+ROWS = pl.dynamic("ROWS")
+DYNAMIC = pl.Tensor[[ROWS, 16], pl.FP32]
+
+
+@pl.jit(auto_scope=False)
+def past_a_dynamic_end(x: DYNAMIC, out: pl.Out[F32]):
+    for _ in pl.spmd(1):
+        rows = x[0:16, 0:16]  # bad
+        out[0:8, 0:16] = rows[0:8, 0:16]
+
+
+@pl.jit(auto_scope=False)
+def up_to_a_dynamic_end(x: DYNAMIC, out: pl.Out[F32]):
+    for _ in pl.spmd(1):
+        rows = pl.slice(x, [16, 16], [0, 0], clamp=True)
+        out[0:8, 0:16] = pl.mul(rows, 2.0)[0:8, 0:16]
+
+
+def test_rows_past_a_dynamic_end_are_an_error_although_none_of_them_is_stored():
+    rejects(past_a_dynamic_end, "PTO203", "a load", "axis 0: [0, 16) of 8", "clamp=True")
+
+
+def test_the_hint_of_a_load_past_the_end_holds():
+    x = np.arange(128, dtype=np.float32).reshape(8, 16)
+    result = run_kernel(up_to_a_dynamic_end, [x, np.zeros_like(x)], RunOptions(), [])
+    np.testing.assert_array_equal(result.outputs["out"], 2 * x)
+
+
 @pl.jit(auto_scope=False)
 def too_large(x: F32, out: pl.Out[F32]):
     for _ in pl.spmd(2):
