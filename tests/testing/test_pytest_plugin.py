@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -84,3 +87,17 @@ def test_wrong(pto_run):
             "E * 1 of 128 elements are off, the first at [[]3, 5[]]: 2.0, expected 7.0 (rtol 0, atol 0.5)",
         ]
     )
+
+
+def test_the_plugin_loads_without_hypothesis() -> None:
+    """It is loaded by every pytest of an environment with pto-sim, whose own tests may need nothing of it."""
+    code = "import sys; sys.modules['hypothesis'] = None; import pto_sim.testing.pytest_plugin"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_name_of_the_package_can_be_imported() -> None:
+    import pto_sim.testing as package
+
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'golden_values'"):
+        package.golden_values  # noqa: B018
