@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pto_sim.testing.allocator_machine import RingAllocator, ring_machine
     from pto_sim.testing.golden_value import Golden, golden
     from pto_sim.testing.heap_invariants import (
         depth_within,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     )
     from pto_sim.testing.machines import chips, ring_configurations, ring_heaps
     from pto_sim.testing.program_strategies import orchestration_programs, scope_trees
-    from pto_sim.testing.ring_machine import RingAllocator, ring_machine
     from pto_sim.testing.run_invariants import (
         bits_equal,
         bits_equal_under,
@@ -47,7 +47,7 @@ _NAMES = {
     ),
     "machines": "chips ring_configurations ring_heaps",
     "program_strategies": "orchestration_programs scope_trees",
-    "ring_machine": "RingAllocator ring_machine",
+    "allocator_machine": "RingAllocator ring_machine",
     "run_invariants": "bits_equal bits_equal_under completes_with monotone_in_ring_size no_findings outputs_match",
     "runs": "run",
     "task_program": "Create Launch Loop Scope TaskProgram View",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -101,3 +102,11 @@ def test_every_name_of_the_package_can_be_imported() -> None:
     assert all(getattr(package, name) is not None for name in package.__all__)
     with pytest.raises(AttributeError, match="no attribute 'golden_values'"):
         package.golden_values  # noqa: B018
+
+
+def test_no_module_of_the_package_hides_a_name_of_it() -> None:
+    """An imported submodule becomes an attribute of the package, before its `__getattr__` is asked."""
+    import pto_sim.testing as package
+
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert modules & set(package.__all__) == set()
