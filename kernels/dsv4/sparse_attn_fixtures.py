@@ -6,13 +6,13 @@ weights the same divided by the square root of their inner extent, the second on
 sink 0; block tables in order; every window row, then as many compressed rows as the ratio allows.
 """
 
-import zlib
 from dataclasses import dataclass
 from functools import partial
 
 import ml_dtypes
 import numpy as np
 from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH, ModelConfig
+from draws import centred, stream
 from quantization import quantize_rows
 from rope_tables import rope_rows
 
@@ -59,16 +59,6 @@ class Fixture:
         """Compressed rows that a token selects: all that the ratio gives and the index row can name."""
         available = {0: 0, 4: self.config.index_topk, 128: self.config.max_position_embeddings // 128}
         return min(available[self.compress_ratio], self.topk - self.window)
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """The random stream of the tensor `name`."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def centred(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """FP32 uniform in [-0.5, 0.5)."""
-    return stream(seed, name).random(shape, np.float32) - np.float32(0.5)
 
 
 def queries(fixture: Fixture, seed: int) -> np.ndarray:

@@ -6,12 +6,9 @@ two variants have to give, up to rounding.
 
 from collections.abc import Mapping, MutableMapping
 
-import ml_dtypes
 import numpy as np
+from equations import BF16, f32, rope, w8a8
 from quantization import quantize_rows
-
-BF16 = ml_dtypes.bfloat16
-_EXACT_COLUMNS = 1024  # 127 * 127 * 1024 < 2^24: sums of so many INT8 products are exact in FP32
 
 
 def golden_sparse_attn(tensors: MutableMapping[str, np.ndarray]) -> None:
@@ -66,17 +63,12 @@ def sparse_attention(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def inverse_rope(heads: np.ndarray, freqs_cos: np.ndarray, freqs_sin: np.ndarray) -> np.ndarray:
-    """`heads` with the last columns turned back by each token's angles, FP32. Pairs are neighbouring columns.
+    """`heads` with the last columns turned back by each token's angles, FP32.
 
     heads: [tokens, heads, head_dim] FP32. freqs_cos, freqs_sin: [tokens, rope_dim]; their first half is used.
     """
     pairs = freqs_cos.shape[1] // 2
-    cos, sin = (table[:, None, :pairs].astype(np.float32) for table in (freqs_cos, freqs_sin))
-    even, odd = heads[..., -2 * pairs :: 2], heads[..., 1 - 2 * pairs :: 2]
-    turned = heads.copy()
-    turned[..., -2 * pairs :: 2] = even * cos + odd * sin
-    turned[..., 1 - 2 * pairs :: 2] = odd * cos - even * sin
-    return turned
+    return rope(heads, freqs_cos[:, None, :pairs], freqs_sin[:, None, :pairs], inverse=True)
 
 
 def output_projection(heads: np.ndarray, wo_a: np.ndarray, wo_b: np.ndarray, wo_b_scale: np.ndarray) -> np.ndarray:
@@ -87,10 +79,6 @@ def output_projection(heads: np.ndarray, wo_a: np.ndarray, wo_b: np.ndarray, wo_
     """
     tokens, groups = len(heads), len(wo_a)
     grouped = heads.reshape(tokens, groups, -1)
-    ranks = [grouped[:, g].astype(np.float32) @ wo_a[g].astype(np.float32).T for g in range(groups)]
+    ranks = [f32(grouped[:, g]) @ f32(wo_a[g]).T for g in range(groups)]
     values, factors = quantize_rows(np.concatenate(ranks, axis=1))
-    total = np.zeros((tokens, len(wo_b)), np.int64)
-    for start in range(0, values.shape[1], _EXACT_COLUMNS):
-        part = slice(start, start + _EXACT_COLUMNS)
-        total += (values[:, part].astype(np.float32) @ wo_b[:, part].astype(np.float32).T).astype(np.int64)
-    return (total.astype(np.float32) * factors[:, None] * wo_b_scale[None]).astype(BF16)
+    return w8a8(values, factors, wo_b, wo_b_scale).astype(BF16)

@@ -1,24 +1,20 @@
 """The command line of the decode sparse attention kernels: build the inputs, run, compare."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
+from command_line import base_parser, run_script
 from sparse_attn_fixtures import RATIOS, Fixture, tensor_specs
 from sparse_attn_reference import golden_sparse_attn
 
-from pto_sim.backend import current_session
-from pto_sim.golden import ratio_allclose, run_jit
-from pto_sim.program.errors import PtoError
+from pto_sim.golden import ratio_allclose
 
 OUTPUT_TOLERANCE = {"attn_out": ratio_allclose(atol=1e-4, rtol=1 / 128)}
 
 
 def parser(default_compress_ratio: int) -> argparse.ArgumentParser:
-    """Flags of upstream's scripts, and `--seed`."""
-    flags = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    flags.add_argument("-p", "--platform", default="a2a3", choices=["a2a3", "a2a3sim", "a5", "a5sim"])
-    flags.add_argument("-d", "--device", type=int, default=0)
+    """The common flags, and those that choose a fixture."""
+    flags = base_parser()
     flags.add_argument(
         "--compress-ratio",
         type=int,
@@ -30,19 +26,6 @@ def parser(default_compress_ratio: int) -> argparse.ArgumentParser:
     flags.add_argument("--short-window-fixture", action="store_true", help="17 window rows, nothing else")
     flags.add_argument("--mixed-topk-fixture", action="store_true", help="17 window rows and the compressed rows")
     flags.add_argument("--overlay-replacement-fixture", action="store_true", help="a running token among 17 rows")
-    flags.add_argument("--golden-data", help="directory with in/ and out/ instead of the reference")
-    flags.add_argument(
-        "--enable-chip-swimlane", nargs="?", type=int, const=4, default=0, choices=range(5), metavar="LEVEL"
-    )
-    flags.add_argument("--enable-l2-swimlane", action="store_true", help="older name of --enable-chip-swimlane")
-    flags.add_argument("--enable-dep-gen", action="store_true", help="write the tasks' dependencies (deps.json)")
-    flags.add_argument("--enable-pmu", nargs="?", type=int, const=2, default=0, choices=[0, 1, 2, 4], metavar="EVENT")
-    flags.add_argument(
-        "--enable-scope-stats", "--scope-stats", action="store_true", help="write the ring heap by scope"
-    )
-    flags.add_argument(
-        "--seed", type=int, help="seed of the inputs (0 if neither this nor pto-sim run --seed is given)"
-    )
     return flags
 
 
@@ -57,32 +40,5 @@ def main(kernel: object, *, topk: int, default_compress_ratio: int, argv: Sequen
         mixed_topk=args.mixed_topk_fixture,
         overlay_replacement=args.overlay_replacement_fixture,
     )
-    runtime_cfg = {
-        "platform": args.platform,
-        "device_id": args.device,
-        "enable_chip_swimlane": args.enable_chip_swimlane or (4 if args.enable_l2_swimlane else 0),
-        "enable_dep_gen": args.enable_dep_gen,
-        "enable_pmu": args.enable_pmu,
-        "enable_scope_stats": args.enable_scope_stats,
-        "seed": args.seed,
-    }
     print(f"compress_ratio={args.compress_ratio} TOPK={topk} compressed rows={fixture.compressed_rows}", flush=True)
-    try:
-        result = run_jit(
-            kernel,
-            tensor_specs(fixture),
-            golden_sparse_attn,
-            golden_data=args.golden_data,
-            runtime_cfg=runtime_cfg,
-            rtol=1e-3,
-            atol=1e-3,
-            compare_fn=OUTPUT_TOLERANCE,
-        )
-    except PtoError as error:
-        if current_session() is not None:  # the command line renders it
-            raise
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    if not result.passed:
-        print(result.error)
-        raise SystemExit(1)
+    run_script(kernel, tensor_specs(fixture), golden_sparse_attn, OUTPUT_TOLERANCE, args)

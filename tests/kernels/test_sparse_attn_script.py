@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import command_line
 import pytest
 
 from kernels.dsv4 import sparse_attn_script
@@ -20,7 +21,7 @@ def called(monkeypatch):
         seen.update(options, kernel=kernel, specs={s.name: s for s in specs}, golden_fn=golden_fn)
         return seen["result"]
 
-    monkeypatch.setattr(sparse_attn_script, "run_jit", record)
+    monkeypatch.setattr(command_line, "run_jit", record)
     return seen
 
 

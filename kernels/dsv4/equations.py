@@ -1,0 +1,55 @@
+"""Equations that several NumPy references share, written from the model's mathematics. FP32 unless said otherwise."""
+
+import ml_dtypes
+import numpy as np
+
+BF16 = ml_dtypes.bfloat16
+_EXACT_COLUMNS = 1024  # 127 * 127 * 1024 < 2^24: sums of so many INT8 products are exact in FP32
+
+
+def f32(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x).astype(np.float32)
+
+
+def rms_norm(x: np.ndarray, gamma: np.ndarray | float = 1.0, eps: float = 1e-6) -> np.ndarray:
+    """x / sqrt(mean(x^2) + eps) * gamma over the last axis."""
+    x = f32(x)
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(eps)) * np.asarray(gamma, np.float32)
+
+
+def int8_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x . w^T of INT8 operands, exact, INT64. x: [rows, inner], w: [outputs, inner]."""
+    total = np.zeros((len(x), len(w)), np.int64)
+    for start in range(0, x.shape[1], _EXACT_COLUMNS):
+        part = slice(start, start + _EXACT_COLUMNS)
+        total += (f32(x[:, part]) @ f32(w[:, part]).T).astype(np.int64)
+    return total
+
+
+def w8a8(x: np.ndarray, x_factor: np.ndarray, w: np.ndarray, w_factor: np.ndarray) -> np.ndarray:
+    """Product of quantised operands turned back to FP32: x [rows, inner] with a factor for each row, w [outputs, inner]
+    with one for each output."""
+    return int8_product(x, w).astype(np.float32) * x_factor.reshape(-1, 1) * w_factor.reshape(1, -1)
+
+
+def rope(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, *, inverse: bool = False) -> np.ndarray:
+    """x with its last columns turned by each row's angles. Pairs are neighbouring columns (2i, 2i + 1).
+
+    x: [..., columns]. cos, sin: [..., pairs], broadcast against x without its last axis.
+    """
+    pairs = cos.shape[-1]
+    cos, sin = f32(cos), f32(sin) * np.float32(-1.0 if inverse else 1.0)
+    turned = f32(x).copy()
+    even, odd = turned[..., -2 * pairs :: 2].copy(), turned[..., 1 - 2 * pairs :: 2].copy()
+    turned[..., -2 * pairs :: 2] = even * cos - odd * sin
+    turned[..., 1 - 2 * pairs :: 2] = even * sin + odd * cos
+    return turned
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-f32(x)))
+
+
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    e = np.exp(f32(x) - f32(x).max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
