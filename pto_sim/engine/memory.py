@@ -274,10 +274,7 @@ class Memory:
         return view
 
     def reinterpret(self, value: Tensor | Tile, dtype: DataType, shape: tuple[int, ...] | None) -> Tensor | Tile:
-        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape.
-
-        UnsupportedError for a tensor in GM and a type of another width.
-        """
+        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape."""
         if dtype.numpy is None:
             raise unsupported_element(dtype, self.run.site(), "an on-chip buffer")
         last = value.shape[-1] * value.dtype.nbytes
@@ -303,18 +300,45 @@ class Memory:
         return view
 
     def _reinterpret_tensor(self, tensor: Tensor, dtype: DataType, shape: tuple[int, ...]) -> Tensor:
-        if dtype.nbytes != tensor.dtype.nbytes:
-            raise UnsupportedError(
-                f"reinterpret_view of a tensor in GM from {tensor.dtype.name} to {dtype.name}, another width,",
-                site=self.run.site(), hint="load a tile and reinterpret that",
-            )  # fmt: skip
-        packed = self.reshape(tensor, shape)
-        assert isinstance(packed, Tensor)
-        alias = Tensor(self.run, StorageAlias(tensor.storage, dtype), shape, packed.strides, packed.offset, tensor.name)
-        alias.alias = packed.alias
+        if dtype.nbytes == tensor.dtype.nbytes:
+            packed = self.reshape(tensor, shape)
+            assert isinstance(packed, Tensor)
+            strides, offset, alias, valid = packed.strides, packed.offset, packed.alias, packed.valid
+        else:
+            strides, offset, alias = row_major(shape), self._offset_as(tensor, dtype), -1
+            valid = None if tensor.valid is None else self._valid_as(tensor, dtype, shape)
+        view = Tensor(self.run, StorageAlias(tensor.storage, dtype), shape, strides, offset, tensor.name)
+        view.alias, view.valid = alias, valid
         if self.run.core is not None:
-            alias.argument = tensor.argument
-        return alias
+            view.argument = tensor.argument
+        return view
+
+    def _offset_as(self, tensor: Tensor, dtype: DataType) -> int:
+        """Where a packed tensor starts, in elements of another width. Raises KernelError (PTO202)."""
+        tensor.check_alive()
+        start = tensor.offset * tensor.dtype.nbytes
+        if tensor.strides != row_major(tensor.shape) or start % dtype.nbytes:
+            raise KernelError(
+                "PTO202", "a tensor read as a type of another width is packed and starts at one of its elements",
+                site=self.run.site(),
+                values=f"shape {list(tensor.shape)}, strides {list(tensor.strides)}, starts at byte {start}; "
+                f"{dtype.name} has {dtype.nbytes} bytes",
+                hint="reinterpret the whole tensor, then slice it",
+            )  # fmt: skip
+        return start // dtype.nbytes
+
+    def _valid_as(self, tensor: Tensor, dtype: DataType, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The valid shape of a partly valid tensor in elements of another width: the last axis is scaled (pypto:
+        src/ir/op/reinterpret_view_semantics). Raises KernelError (PTO202) if it has no whole number of them."""
+        assert tensor.valid is not None
+        size = tensor.valid[-1] * tensor.dtype.nbytes
+        if shape[:-1] != tensor.shape[:-1] or size % dtype.nbytes:
+            raise KernelError(
+                "PTO202", "a partly valid tensor keeps its axes under another type", site=self.run.site(),
+                values=f"{list(tensor.shape)}, valid {list(tensor.valid)}, as {list(shape)} {dtype.name}",
+                hint="leave shape= out, and end the valid part at a whole element",
+            )  # fmt: skip
+        return (*tensor.valid[:-1], size // dtype.nbytes)
 
     def filled(self, tile: Tile, value: float) -> Tile:
         """A tile whose invalid elements hold `value` and which is valid everywhere."""

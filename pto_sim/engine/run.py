@@ -25,7 +25,7 @@ from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder, accessed
 from pto_sim.engine.scopes import ScopeStack
-from pto_sim.engine.storage import Storage, Tensor
+from pto_sim.engine.storage import Storage, StorageAlias, Tensor
 from pto_sim.engine.transfers import Transfers
 from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
@@ -228,7 +228,11 @@ class Run:
         entry = task.arguments.setdefault(id(argument), (argument, [False, False]))
         entry[1][1 if write else 0] = True
         lanes = core.lanes if lanes is None else lanes
-        touched = (tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides, atomic, core.phase, same)
+        strides, storage = tensor.strides, tensor.storage
+        if type(storage) is StorageAlias and storage.dtype.nbytes != storage.base.dtype.nbytes:
+            offsets, sizes, strides = storage.in_buffer(offsets, sizes, strides)
+            same = None  # says of each element of the view whether it kept its bits
+        touched = (storage.tensor, write, site, lanes, offsets, sizes, strides, atomic, core.phase, same)
         core.recorder.accesses.append(touched)
         if self.observers:
             access = accessed(touched)

@@ -61,24 +61,26 @@ class Storage:
 
 
 class StorageAlias(Storage):
-    """The bytes of a GM buffer read as another element type of the same width."""
+    """The bytes of a GM buffer read as another element type, which may be wider or narrower."""
 
     __slots__ = ("base",)
 
     def __init__(self, base: Storage, dtype: DataType) -> None:
-        self.base, self.dtype, self.tensor, self.is_input = base, dtype, base.tensor, base.is_input
+        self.base: Storage = base.base if isinstance(base, StorageAlias) else base
+        self.dtype, self.tensor, self.is_input = dtype, base.tensor, base.is_input
         self.host = None
 
     @property
     def flat(self) -> np.ndarray:  # type: ignore[override]
-        """The elements, as they are in the buffer now."""
+        """The elements, as they are in the buffer now. Bytes after the last whole element are left out."""
         assert self.dtype.numpy is not None
-        return self.base.flat.view(self.dtype.numpy)
+        data = self.base.flat.view(np.uint8)
+        return data[: len(data) // self.dtype.nbytes * self.dtype.nbytes].view(self.dtype.numpy)
 
     @property
     def words(self) -> np.ndarray:  # type: ignore[override]
-        """The same bytes as unsigned integers."""
-        return self.base.words
+        """The same bytes as unsigned integers of the element's width."""
+        return self.flat.view(_WORDS[self.dtype.nbytes])
 
     @property
     def closed_at(self) -> str | None:  # type: ignore[override]
@@ -88,6 +90,33 @@ class StorageAlias(Storage):
     def own(self) -> None:
         """Make the buffer's bytes private before a write."""
         self.base.own()
+
+    def in_buffer(
+        self, offsets: np.ndarray, sizes: tuple[int, ...], strides: tuple[int, ...]
+    ) -> tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]:
+        """Boxes of this view in elements of the buffer: offsets, sizes, strides. The edge case is a box of narrower
+        elements that starts or ends inside one of the buffer's: all of that element counts as touched."""
+        here, there = self.dtype.nbytes, self.base.dtype.nbytes
+        if here == there:
+            return offsets, sizes, strides
+        if here > there:
+            ratio = here // there
+            wide = tuple(stride * ratio for stride in strides)
+            if strides and strides[-1] == 1:
+                return offsets * ratio, (*sizes[:-1], sizes[-1] * ratio), (*wide[:-1], 1)
+            return offsets * ratio, (*sizes, ratio), (*wide, 1)
+        ratio = there // here
+        outer = [stride for stride, size in zip(strides[:-1], sizes[:-1], strict=True) if size > 1]
+        if strides[-1:] == (1,) and not any(stride % ratio for stride in outer):
+            first = offsets // ratio
+            last = (offsets + sizes[-1] - 1) // ratio
+            width = int((last - first).max()) + 1
+            return first, (*sizes[:-1], width), (*(stride // ratio for stride in strides[:-1]), 1)
+        # No box of whole elements: everything from the first element to the last.
+        reach = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+        first = offsets // ratio
+        width = int(((offsets + reach) // ratio - first).max()) + 1
+        return first, (width,), (1,)
 
 
 class Tensor:

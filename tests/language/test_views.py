@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import pto_sim.language as pl
-from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.engine import run_kernel
+from pto_sim.engine.storage import Storage, StorageAlias
+from pto_sim.program.dtypes import DTYPES
+from pto_sim.program.errors import KernelError
+from pto_sim.program.options import RunOptions
 
 RNG = np.random.default_rng(6)
 BLOCK = pl.Level.CORE_GROUP
@@ -60,9 +65,113 @@ def narrower(x: pl.Tensor[[8, 8], pl.FP32], out: pl.Out[pl.Tensor[[8, 16], pl.IN
         out[:] = pl.reinterpret_view(x, pl.INT16)
 
 
-def test_a_tensor_is_not_reinterpreted_under_another_width():
-    with pytest.raises(UnsupportedError, match="from FP32 to INT16"):
-        narrower(np.zeros((8, 8), np.float32), np.zeros((8, 16), np.int16))
+def test_a_tensor_is_read_under_a_narrower_type():
+    x, out = RNG.standard_normal((8, 8)).astype(np.float32), np.zeros((8, 16), np.int16)
+    narrower(x, out)
+    np.testing.assert_array_equal(out, x.view(np.int16))
+
+
+@pl.jit
+def wider(x: pl.Tensor[[4, 3, 16], pl.BF16], out: pl.Out[pl.Tensor[[12, 8], pl.INT32]]):
+    for i in pl.spmd(4, name_hint="copy"):
+        words = pl.reinterpret_view(x, pl.INT32, shape=[12, 8])
+        out[3 * i : 3 * i + 3, 0:8] = words[3 * i : 3 * i + 3, 0:8]
+
+
+def test_a_tensor_is_read_under_a_wider_type():
+    x, out = RNG.integers(0, 2**16, (4, 3, 16), np.uint16), np.zeros((12, 8), np.int32)
+    wider(x.view(ml_dtypes.bfloat16), out)
+    np.testing.assert_array_equal(out, x.reshape(12, 16).view(np.int32))
+
+
+def test_accesses_are_elements_of_the_buffer():
+    """What the race check and the task graph see is in the buffer's own elements, whatever the view's width."""
+    run = run_kernel(wider, [np.zeros((4, 3, 16), ml_dtypes.bfloat16), np.zeros((12, 8), np.int32)], RunOptions(), [])
+    (task,) = run.program.tasks
+    read = next(access for access in task.accesses if not access.write)
+    assert (list(read.offsets), read.shape, read.strides) == ([0, 48, 96, 144], (3, 16), (16, 1))
+    argument = next(arg for arg in task.args if run.program.tensors[arg.tensor].name == "x")
+    assert (argument.shape, argument.strides, argument.offset) == ((12, 16), (16, 1), 0)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "boxes", "expected"),
+    [
+        ("FP32", "INT16", ([4], (2, 6), (16, 1)), ([2], (2, 3), (8, 1))),  # whole elements
+        ("FP32", "INT16", ([5], (2, 2), (16, 1)), ([2], (2, 2), (8, 1))),  # half of element 2, half of 3
+        ("FP32", "INT8", ([3], (1, 1), (99, 1)), ([0], (1, 1), (24, 1))),  # an axis of extent 1 is never stepped along
+        ("FP32", "INT16", ([1], (3, 1), (5, 1)), ([0], (6,), (1,))),  # rows start inside an element: all in between
+        ("INT16", "FP32", ([3], (2, 4), (8, 1)), ([6], (2, 8), (16, 1))),
+        ("INT16", "FP32", ([3], (4, 2), (1, 8)), ([6], (4, 2, 2), (2, 16, 1))),
+    ],
+)
+def test_boxes_of_another_width(here, there, boxes, expected):
+    storage = Storage.unwritten(0, DTYPES[here], 64)
+    offsets, sizes, strides = boxes
+    found = StorageAlias(storage, DTYPES[there]).in_buffer(np.array(offsets), sizes, strides)
+    assert (list(found[0]), found[1], found[2]) == expected
+
+
+@pl.jit
+def cut_first(x: pl.Tensor[[4, 6], pl.BF16], out: pl.Out[pl.Tensor[[4, 2], pl.INT32]]):
+    part = x[:, 1:5]
+    with pl.at(level=BLOCK):
+        out[:] = pl.reinterpret_view(part, pl.INT32)
+
+
+def test_a_view_of_another_width_is_packed():
+    with pytest.raises(KernelError, match="is packed and starts at one of its elements"):
+        cut_first(np.zeros((4, 6), ml_dtypes.bfloat16), np.zeros((4, 2), np.int32))
+
+
+@pl.jit
+def collapsed(
+    x: pl.Tensor[[2, 4, 16], pl.FP32], count: pl.Scalar[pl.INT64], out: pl.InOut[pl.Tensor[[8, 16], pl.FP32]]
+):
+    part = pl.slice(x, [2, 4, 16], [0, 0, 0], valid_shape=[1, count, 16])
+    with pl.at(level=BLOCK):
+        rows = pl.tensor.view(part, [8, 16], [count, 16])
+        tile = pl.load(rows, [0, 0], [8, 16])
+        pl.store(tile, [0, 0], out)
+
+
+def test_a_partly_valid_tensor_collapses_with_its_valid_shape():
+    """Rows 0..2 of the first matrix are rows 0..2 of the view; a store writes no more."""
+    x, out = RNG.standard_normal((2, 4, 16)).astype(np.float32), np.full((8, 16), 7, np.float32)
+    collapsed(x, 3, out)
+    np.testing.assert_array_equal(out[:3], x[0, :3])
+    assert (out[3:] == 7).all()
+
+
+@pl.jit
+def wrongly_collapsed(
+    x: pl.Tensor[[2, 4, 16], pl.FP32],
+    valid: pl.Scalar[pl.INT64],
+    named: pl.Scalar[pl.INT64],
+    out: pl.InOut[pl.Tensor[[8, 16], pl.FP32]],
+):
+    part = pl.slice(x, [2, 4, 16], [0, 0, 0], valid_shape=[2, valid, 16])
+    with pl.at(level=BLOCK):
+        if named > 0:
+            rows = pl.tensor.view(part, [8, 16], [named, 16])
+            pl.store(pl.load(rows, [0, 0], [8, 16]), [0, 0], out)
+        else:
+            whole = pl.tensor.view(part, [8, 16])
+            pl.store(pl.load(whole, [0, 0], [8, 16]), [0, 0], out)
+
+
+@pytest.mark.parametrize(
+    ("valid", "named", "rule"),
+    [
+        (3, 6, "collapses the leading axes"),  # rows 3 and 7 lie between valid ones
+        (3, 9, "lies within it"),
+        (3, 0, "names its valid_shape"),
+        (4, 7, "names its valid_shape, any other view does not"),  # all of the tensor is valid
+    ],
+)
+def test_a_collapse_keeps_the_valid_part_a_box(valid, named, rule):
+    with pytest.raises(KernelError, match=rule):
+        wrongly_collapsed(np.zeros((2, 4, 16), np.float32), valid, named, np.zeros((8, 16), np.float32))
 
 
 @pl.jit
