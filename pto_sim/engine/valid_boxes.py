@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Box = tuple[int, ...]
 _STRICT = frozenset({"div"})  # pypto: src/ir/op/tile_ops/elementwise.cpp, the one pair whose valid shapes are compared
 _EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits", "sort32")
+_GATHERS = ("gather", "gather_axis", "index_shape")
 
 
 def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[str, Any]) -> list[Box]:
@@ -45,6 +46,10 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         return _masked(run, row.name, tiles, full)
     if rule == "one_row":
         return full
+    if rule in _GATHERS:
+        return _gathered(run, row.name, tiles)
+    if rule == "scatter" and full[1] == full[2]:
+        return [tiles[0].shape, full[1], full[2]]  # the index's valid elements are written (scatter.cpp)
     if row.name == "scatter_flat" and full[1] == full[2]:
         # The index says where in the whole destination an element goes.
         return [tiles[0].shape, full[1], full[2]]
@@ -154,6 +159,21 @@ def _masked(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list
     if any(box != data for box in full[1:]) or any(m < d for m, d in zip(full[0][:-1], data[:-1], strict=True)):
         raise _differ(run, name, full)
     return [(*data[:-1], tiles[0].shape[-1]), *full[1:]]
+
+
+def _gathered(run: Run, name: str, tiles: Sequence[Tile]) -> list[Box]:
+    """A gather fills its whole result, so the whole index counts; its source is read wherever the index points.
+
+    pypto: src/ir/op/tile_ops/gather.cpp, whose results are valid everywhere.
+    """
+    index = tiles[1]
+    if index.valid is not None:
+        raise KernelError(
+            "PTO202", f"pl.{name} reads its whole index: every element of the result has one", site=run.site(),
+            values=f"index {list(index.shape)}, valid {list(index.valid)}",
+            hint="fill the index: pl.fillpad(index, pl.PadValue.zero)",
+        )  # fmt: skip
+    return [tile.shape for tile in tiles]
 
 
 def _differ(run: Run, name: str, full: Sequence[Box]) -> KernelError:

@@ -213,3 +213,33 @@ def test_wrong_forms_of_a_scatter(arguments: str, text: str, tmp_path: Any):
     index, src = np.zeros((8, 4), np.int32), np.zeros((8, 4), np.float32)
     with pytest.raises(KernelError, match=text):
         outputs(space["k"], X, index, src, np.zeros_like(X))
+
+
+@pl.jit
+def gathered_from_a_part(
+    x: pl.Tensor[[8, 16], pl.FP32], index: pl.Tensor[[8, 8], pl.INT32], out: pl.Out[pl.Tensor[[8, 8], pl.FP32]]
+):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        part = pl.load(x, [0, 0], [8, 16], valid_shape=[8, 10])
+        out[:] = pl.gather(part, dim=-1, index=index[:, :])
+
+
+def test_a_gather_reads_a_partly_valid_source_where_its_index_points():
+    x, index = RNG.standard_normal((8, 16)).astype(np.float32), RNG.integers(0, 10, (8, 8)).astype(np.int32)
+    out = np.zeros((8, 8), np.float32)
+    gathered_from_a_part(x, index, out)
+    np.testing.assert_array_equal(out, np.take_along_axis(x, index, axis=1))
+
+
+@pl.jit
+def gathered_by_a_part(
+    x: pl.Tensor[[8, 16], pl.FP32], index: pl.Tensor[[8, 8], pl.INT32], out: pl.Out[pl.Tensor[[8, 8], pl.FP32]]
+):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        part = pl.load(index, [0, 0], [8, 8], valid_shape=[5, 8])
+        out[:] = pl.gather(x[:, :], dim=-1, index=part)
+
+
+def test_a_gather_needs_its_whole_index():
+    with pytest.raises(KernelError, match="reads its whole index"):
+        gathered_by_a_part(np.zeros((8, 16), np.float32), np.zeros((8, 8), np.int32), np.zeros((8, 8), np.float32))

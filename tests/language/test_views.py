@@ -91,7 +91,23 @@ def test_accesses_are_elements_of_the_buffer():
     read = next(access for access in task.accesses if not access.write)
     assert (list(read.offsets), read.shape, read.strides) == ([0, 48, 96, 144], (3, 16), (16, 1))
     argument = next(arg for arg in task.args if run.program.tensors[arg.tensor].name == "x")
-    assert (argument.shape, argument.strides, argument.offset) == ((12, 16), (16, 1), 0)
+    assert (argument.shape, argument.strides, argument.offset) == ((4, 3, 16), (48, 16, 1), 0)
+
+
+@pl.jit
+def wider_outside(x: pl.Tensor[[8, 16], pl.BF16], out: pl.Out[pl.Tensor[[4, 8], pl.INT32]]):
+    words = pl.reinterpret_view(x, pl.INT32)
+    lower = words[4:8, 0:8]
+    with pl.at(level=BLOCK, name_hint="copy"):
+        out[:] = lower[:, :]
+
+
+def test_an_argument_of_another_width_is_in_elements_of_its_buffer():
+    x, out = RNG.integers(0, 2**16, (8, 16), np.uint16).view(ml_dtypes.bfloat16), np.zeros((4, 8), np.int32)
+    run = run_kernel(wider_outside, [x, out], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["out"], x[4:8].view(np.int32))
+    argument = next(arg for arg in run.program.tasks[0].args if run.program.tensors[arg.tensor].name == "x")
+    assert (argument.shape, argument.strides, argument.offset) == ((4, 16), (16, 1), 64)
 
 
 @pytest.mark.parametrize(
