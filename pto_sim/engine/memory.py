@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
-from pto_sim.engine.storage import Storage, StorageAlias, Tensor, element_count, row_major
+from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript, trimmed
@@ -134,7 +134,7 @@ class Memory:
         type_ = ValueType(shape, tile.dtype.name, "tile")
         view = core.make_tile(out, type_, tile.dtype, root=tile.root, accumulator=tile.accumulator)
         view.explicit, view.space = tile.explicit, tile.space
-        core.record(self._signature(op, (tile.type,), type_, ()), view.number, (tile.number,))
+        core.record(self.signature(op, (tile.type,), type_, ()), view.number, (tile.number,))
         return view
 
     def _check_tile_bounds(self, window: Window, shape: tuple[int, ...]) -> None:
@@ -174,7 +174,7 @@ class Memory:
         source = value.resolve().reshape(-1, *window.sizes)
         self._write_lanes(target, window, source)
         core.record(
-            self._signature("assemble", (target.type, value.type), target.type, ()),
+            self.signature("assemble", (target.type, value.type), target.type, ()),
             target.number,
             (target.number, value.number),
         )
@@ -273,73 +273,6 @@ class Memory:
         view.valid = valid if valid != tile.shape else None
         return view
 
-    def reinterpret(self, value: Tensor | Tile, dtype: DataType, shape: tuple[int, ...] | None) -> Tensor | Tile:
-        """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape."""
-        if dtype.numpy is None:
-            raise unsupported_element(dtype, self.run.site(), "an on-chip buffer")
-        last = value.shape[-1] * value.dtype.nbytes
-        shape = shape or (*value.shape[:-1], last // dtype.nbytes)
-        count = element_count(value.shape) * value.dtype.nbytes
-        if element_count(shape) * dtype.nbytes != count:
-            raise KernelError(
-                "PTO202",
-                "reinterpret_view keeps the number of bytes",
-                site=self.run.site(),
-                values=f"{value!r} as {list(shape)} {dtype.name}",
-                hint="give the shape that has as many bytes",
-            )
-        if isinstance(value, Tensor):
-            return self._reinterpret_tensor(value, dtype, shape)
-        core = self.run.task_core("pl.reinterpret_view")
-        data = np.ascontiguousarray(value.resolve())
-        out = data.reshape(len(data), -1).view(dtype.numpy).reshape(len(data), *shape)
-        type_ = ValueType(shape, dtype.name, "tile")
-        view = core.make_tile(out, type_, dtype, root=value.root)
-        view.explicit = value.explicit
-        core.record(self._signature("reshape", (value.type,), type_, ()), view.number, (value.number,))
-        return view
-
-    def _reinterpret_tensor(self, tensor: Tensor, dtype: DataType, shape: tuple[int, ...]) -> Tensor:
-        if dtype.nbytes == tensor.dtype.nbytes:
-            packed = self.reshape(tensor, shape)
-            assert isinstance(packed, Tensor)
-            strides, offset, alias, valid = packed.strides, packed.offset, packed.alias, packed.valid
-        else:
-            strides, offset, alias = row_major(shape), self._offset_as(tensor, dtype), -1
-            valid = None if tensor.valid is None else self._valid_as(tensor, dtype, shape)
-        view = Tensor(self.run, StorageAlias(tensor.storage, dtype), shape, strides, offset, tensor.name)
-        view.alias, view.valid = alias, valid
-        if self.run.core is not None:
-            view.argument = tensor.argument
-        return view
-
-    def _offset_as(self, tensor: Tensor, dtype: DataType) -> int:
-        """Where a packed tensor starts, in elements of another width. Raises KernelError (PTO202)."""
-        tensor.check_alive()
-        start = tensor.offset * tensor.dtype.nbytes
-        if tensor.strides != row_major(tensor.shape) or start % dtype.nbytes:
-            raise KernelError(
-                "PTO202", "a tensor read as a type of another width is packed and starts at one of its elements",
-                site=self.run.site(),
-                values=f"shape {list(tensor.shape)}, strides {list(tensor.strides)}, starts at byte {start}; "
-                f"{dtype.name} has {dtype.nbytes} bytes",
-                hint="reinterpret the whole tensor, then slice it",
-            )  # fmt: skip
-        return start // dtype.nbytes
-
-    def _valid_as(self, tensor: Tensor, dtype: DataType, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The valid shape of a partly valid tensor in elements of another width: the last axis is scaled (pypto:
-        src/ir/op/reinterpret_view_semantics). Raises KernelError (PTO202) if it has no whole number of them."""
-        assert tensor.valid is not None
-        size = tensor.valid[-1] * tensor.dtype.nbytes
-        if shape[:-1] != tensor.shape[:-1] or size % dtype.nbytes:
-            raise KernelError(
-                "PTO202", "a partly valid tensor keeps its axes under another type", site=self.run.site(),
-                values=f"{list(tensor.shape)}, valid {list(tensor.valid)}, as {list(shape)} {dtype.name}",
-                hint="leave shape= out, and end the valid part at a whole element",
-            )  # fmt: skip
-        return (*tensor.valid[:-1], size // dtype.nbytes)
-
     def filled(self, tile: Tile, value: float) -> Tile:
         """A tile whose invalid elements hold `value` and which is valid everywhere."""
         core = self.run.task_core("pl.fillpad")
@@ -350,7 +283,7 @@ class Memory:
             data[:, ~keep] = pad_number(data.dtype, value)
         out = core.make_tile(data, tile.type, tile.dtype)
         out.explicit = tile.explicit
-        core.record(self._signature("fillpad", (tile.type,), tile.type, ()), out.number, (tile.number,))
+        core.record(self.signature("fillpad", (tile.type,), tile.type, ()), out.number, (tile.number,))
         return out
 
     # -- new buffers ----------------------------------------------------------------------------------
@@ -391,10 +324,10 @@ class Memory:
         type_ = ValueType(shape, dtype.name, "tile")
         data = np.full((1, element_count(shape) * dtype.nbytes), FILL_BYTE, np.uint8).view(dtype.numpy)
         tile = core.make_tile(data.reshape(1, *shape), type_, dtype)
-        core.record(self._signature("create_tile", (), type_, ()), tile.number, ())
+        core.record(self.signature("create_tile", (), type_, ()), tile.number, ())
         return tile
 
-    def _signature(
+    def signature(
         self, op: str, ins: tuple[ValueType, ...], out: ValueType | None, attrs: tuple[tuple[str, object], ...]
     ) -> int:
         site = self.run.here()

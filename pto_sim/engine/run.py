@@ -169,17 +169,13 @@ class Run:
         key = (id(frame.f_code), frame.f_lasti)
         index = self._sites.get(key)
         if index is None:
-            index = self._sites[key] = self.recorder.site(
-                Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
-            )
+            index = self._sites[key] = self.recorder.site(Site.of_frame(frame))
         return index
 
     def site(self) -> Site:
         """The author's line that is running."""
         frame = self._author_frame()
-        if frame is None:
-            return Site("(unknown)", 0, "")
-        return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        return Site("(unknown)", 0, "") if frame is None else Site.of_frame(frame)
 
     def task_core(self, what: str) -> CoreState:
         """The cores of the running task. Raises KernelError (PTO204) in orchestration."""
@@ -228,11 +224,10 @@ class Run:
         entry = task.arguments.setdefault(id(argument), (argument, [False, False]))
         entry[1][1 if write else 0] = True
         lanes = core.lanes if lanes is None else lanes
-        strides, storage = tensor.strides, tensor.storage
-        if type(storage) is StorageAlias and storage.dtype.nbytes != storage.base.dtype.nbytes:
-            offsets, sizes, strides = storage.in_buffer(offsets, sizes, strides)
-            same = None  # says of each element of the view whether it kept its bits
-        touched = (storage.tensor, write, site, lanes, offsets, sizes, strides, atomic, core.phase, same)
+        box, storage = (offsets, sizes, tensor.strides), tensor.storage
+        if type(storage) is StorageAlias:
+            box = storage.in_buffer(*box)
+        touched = (storage.tensor, write, site, lanes, *box, atomic, core.phase, same)
         core.recorder.accesses.append(touched)
         if self.observers:
             access = accessed(touched)

@@ -141,7 +141,7 @@ def caller_site() -> Site:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("pto_sim."):
         frame = frame.f_back
-    return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return Site.of_frame(frame)
 
 
 def wrong_annotation(rule: str, got: object, hint: str) -> KernelError:

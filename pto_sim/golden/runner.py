@@ -16,17 +16,18 @@ import numpy as np
 
 from pto_sim.backend import BackendRun, Session, SessionResult, current_session, select
 from pto_sim.frontend.entry import JitKernel
+from pto_sim.golden import build_record, work_directory
 from pto_sim.golden import golden_data as stored
-from pto_sim.golden import work_directory
 from pto_sim.golden.benchmark import BenchmarkStats, measure, print_stats
 from pto_sim.golden.comparers import Comparer
 from pto_sim.golden.run_request import RunRequest, check_request
 from pto_sim.golden.specs import ScalarSpec, TensorSpec
 from pto_sim.golden.tensors import as_numpy, as_torch, is_torch
 from pto_sim.golden.validation import checked_compare_fn, validate_golden
-from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.program.errors import InputError
 from pto_sim.program.options import RunOptions
 from pto_sim.program.seeding import seeded_generators
+from pto_sim.report import run_directory
 
 GoldenFunction = Callable[[dict[str, Any]], object]
 _SCOPE_STATS = "scope_stats.jsonl"
@@ -71,12 +72,14 @@ def run_jit(
     specs: one for each parameter, in parameter order. golden_fn: called with a dict of the inputs (copies, scalars as
     Python numbers) and zeroed outputs, fills the outputs in place. golden_data: a directory with in/ and out/ instead
     of golden_fn. Without either the comparison is skipped. runtime_cfg, compile_cfg: see `run_request`; the key `seed`
-    of runtime_cfg seeds the inputs. compare_fn: a comparer for an output by name. compile_only: stop before the run.
+    of runtime_cfg seeds the inputs. compare_fn: a comparer for an output by name. compile_only: stop before the run,
+    and leave a build directory. runtime_dir: such a directory; the kernel is not checked again, and the run's files go
+    there.
     save_data: leave inputs and golden in work_dir/data, in the form that golden_data takes.
 
     Inside a session of the command line its options hold and the result is recorded there. A failed comparison, a
     runtime error code and a ValueError are results; everything else is raised: InputError, KernelError,
-    UnsupportedError (runtime_dir, or a file in runtime_cfg that is not produced).
+    UnsupportedError (a file in runtime_cfg that is not produced).
     """
     refusal = getattr(fn, "refusal", None)
     if refusal is not None:
@@ -88,7 +91,7 @@ def run_jit(
             return RunResult(passed=False, error="runtime_dir is incompatible with compile_only")
         if not Path(runtime_dir).is_dir():
             return RunResult(passed=False, error=f"runtime_dir does not exist: {runtime_dir}")
-        raise UnsupportedError(f"runtime_dir={runtime_dir!r} (running a build directory)", hint="leave runtime_dir out")
+        case.use_build(Path(runtime_dir))
     session = current_session()
     options = session.options if session is not None else RunOptions()
     request = check_request(options, runtime_cfg, compile_cfg)
@@ -152,6 +155,7 @@ class _Case:
         self.rtol, self.atol = rtol, atol
         self.compare_fn: dict[str, Comparer] = {}
         self.save_data = False
+        self.build: Path | None = None
         # A script that describes its tensors with torch types has golden functions and comparers for torch tensors.
         self.in_torch = any(is_torch(spec.dtype) for spec in specs)
 
@@ -168,6 +172,14 @@ class _Case:
         """Whether there is something to compare with."""
         return self.golden_fn is not None or self.data_dir is not None
 
+    def use_build(self, directory: Path) -> None:
+        """Run from a build directory. Raises InputError (PTO025)."""
+        note = build_record.check(directory, self.fn, self.specs)
+        print(f"[RUN] runtime_only: skipping compile, using {directory}", flush=True)
+        if note:
+            print(f"[RUN] note: {note}", flush=True)
+        self.build = directory
+
     def checked(self, options: RunOptions) -> None:
         """Rules of the language that need no arguments, as upstream's compiler checks them before inputs are made."""
         entry = getattr(self.fn, "entry", self.fn)
@@ -183,13 +195,17 @@ class _Case:
                 for spec in self.specs
             ]
             select(options.backend).compile(self.fn, arguments, request.applied_to(options))
-        return RunResult(passed=True)
+        directory = work_directory.unused(getattr(self.fn, "name", getattr(self.fn, "__name__", "kernel")))
+        build_record.write(directory, self.fn, self.specs)
+        print(f"[RUN]   build: {directory}", flush=True)
+        return RunResult(passed=True, work_dir=directory)
 
     def run(self, request: RunRequest, options: RunOptions, session: Session | None) -> RunResult:
         """Inputs, golden, kernel, comparison."""
         backend = select(options.backend)
         options = request.applied_to(options)
-        self.checked(options)
+        if self.build is None:
+            self.checked(options)
         with _stage("generate inputs"):
             inputs = self._inputs(request.seed)
         golden = self._golden(inputs)
@@ -227,6 +243,9 @@ class _Case:
         """Where files go: the command line's run directory, else one of our own if anything asks for files."""
         if session is not None and options.out_dir is not None:
             return options.out_dir
+        if self.build is not None:
+            run_directory.begin(self.build)
+            return self.build
         if self.save_data or _SCOPE_STATS in request.artifacts:
             return work_directory.create(getattr(self.fn, "name", getattr(self.fn, "__name__", "kernel")))
         return None

@@ -14,11 +14,17 @@ PARENT = "build_output"  # upstream's name for it, below the current directory
 
 def create(kernel: str) -> Path:
     """A new run directory build_output/KERNEL_DATE_TIME, marked incomplete. Raises as run_directory.begin."""
+    directory = unused(kernel)
+    run_directory.begin(directory)
+    return directory
+
+
+def unused(kernel: str) -> Path:
+    """A path build_output/KERNEL_DATE_TIME that does not exist."""
     stem = f"{kernel}_{time.strftime('%Y%m%d_%H%M%S')}"
     directory, count = Path(PARENT) / stem, 1
     while directory.exists():  # two runs of one kernel within a second
         directory, count = Path(PARENT) / f"{stem}_{count}", count + 1
-    run_directory.begin(directory)
     return directory
 
 

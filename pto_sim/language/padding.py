@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pto_sim.engine.reinterpretation import reinterpreted
 from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
@@ -113,7 +114,7 @@ def reinterpret_view(x: Any, dtype: DataType, *, shape: Sequence[Any] | None = N
     """The bits of a tile or tensor read as another type; the last extent changes with the element's size."""
     run = require_run("pl.reinterpret_view")
     extents = None if shape is None else _extents(run, "pl.reinterpret_view", shape)
-    return run.memory.reinterpret(x, dtype, extents)
+    return reinterpreted(run, x, dtype, extents)
 
 
 def static_print(*values: Any) -> None:

@@ -27,7 +27,7 @@ class Alternatives(type):
         raise UnknownNameError(
             "PTO201",
             f"pl.{cls.__name__} has no alternative '{name}'",
-            site=Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name),
+            site=Site.of_frame(frame),
             values=f"it has {listed}",
             hint=f"did you mean pl.{cls.__name__}.{close[0]}?" if close else "use one of them",
         )

@@ -7,6 +7,7 @@ contents, only shapes, dtypes, regions, scopes and the order of operations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,11 @@ class Site(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    @classmethod
+    def of_frame(cls, frame: FrameType) -> Site:
+        """The line that a frame is running."""
+        return cls(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 class ValueType(NamedTuple):

@@ -25,6 +25,7 @@ from pto_sim.report.trace import trace_json
 
 MARKER = "INCOMPLETE"
 INNER = "kernel_"  # a further kernel of the same script has a directory of its own, kernel_N
+BUILD = "build.json"  # of a kernel that was checked and not run
 REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "report.html"
 
 
@@ -55,7 +56,7 @@ def begin(directory: Path) -> None:
         names = {entry.name for entry in directory.iterdir()}
     except OSError as error:
         raise _not_writable(directory, error) from error
-    if names and not names & {MARKER, REPORT}:
+    if names and not names & {MARKER, REPORT, BUILD}:
         raise InputError(
             "PTO032",
             f"{directory} is not empty and is not a run directory",

@@ -1,5 +1,6 @@
 """run_jit with a backend that gives what the test says: stages, comparison, sessions, files."""
 
+import json
 from pathlib import Path
 
 import ml_dtypes
@@ -225,10 +226,47 @@ def test_compile_only(use, capsys):
     assert "[RUN] compile ..." in capsys.readouterr().out
 
 
-def test_build_directories(use, tmp_path):
+def test_a_build_directory_is_run_from(use, capsys):
+    backend = use(FakeBackend())
+    build = golden.run_jit("kernel", specs(), twice, compile_only=True).work_dir
+    assert build.parent == Path("build_output") and [path.name for path in build.iterdir()] == ["build.json"]
+    result = golden.run_jit("kernel", specs(), twice, runtime_dir=str(build))
+    assert result.passed and result.work_dir == build and len(backend.ran) == 1
+    assert f"[RUN] runtime_only: skipping compile, using {build}" in capsys.readouterr().out
+    assert (build / "report.json").exists() and not (build / "INCOMPLETE").exists()
+    assert golden.run_jit("kernel", specs(), twice, runtime_dir=str(build)).passed  # as often as one likes
+
+
+def test_a_changed_source_is_said(use, capsys):
     use(FakeBackend())
-    with pytest.raises(UnsupportedError, match="runtime_dir"):
+    build = golden.run_jit("kernel", specs(), twice, compile_only=True).work_dir
+    record = json.loads((build / "build.json").read_text())
+    (build / "build.json").write_text(json.dumps(record | {"source": "0"}))
+    assert golden.run_jit("kernel", specs(), twice, runtime_dir=str(build)).passed
+    assert "source has changed since the build" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (None, "is not a build directory of pto-sim"),
+        ("{", "is not a build directory of pto-sim"),
+        ("[]", "is not a build directory of pto-sim"),
+        ('{"format": "pto-sim build", "kernel": "other"}', "made for another kernel"),
+        ('{"format": "pto-sim build", "kernel": "kernel", "arguments": []}', "made for another set of arguments"),
+    ],
+)
+def test_another_directory_is_refused(use, tmp_path, text, rule):
+    use(FakeBackend())
+    if text is not None:
+        (tmp_path / "build.json").write_text(text)
+    with pytest.raises(InputError, match=rule) as caught:
         golden.run_jit("kernel", specs(), twice, runtime_dir=str(tmp_path))
+    assert caught.value.code == "PTO025"
+
+
+def test_no_build_directory(use):
+    use(FakeBackend())
     missing = golden.run_jit("kernel", specs(), twice, runtime_dir="build")
     assert missing.error == "runtime_dir does not exist: build"
     assert not golden.run_jit("kernel", specs(), twice, runtime_dir="build", compile_only=True).passed
