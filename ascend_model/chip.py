@@ -10,15 +10,18 @@ can, as on any such scheduler, end sooner when one branch is made slower. A task
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
 from ascend_model.aicpu import RunRecord, run_on_device
 from ascend_model.chipspec import ChipSpec
 from ascend_model.clusters import TaskRun
-from ascend_model.core import BlockTimingCache
+from ascend_model.core import BlockTiming, BlockTimingCache
 from ascend_model.heap import frame_depth, with_sufficient_heap
 from ascend_model.ring import DEFAULT_HEAP_BYTES, RingFault, RingSizes
 from ascend_model.runtime_state import Progress
 from ascend_model.steps import critical_path
-from ascend_model.timeline import BlockSpan, TaskSpan, Timeline
+from ascend_model.timeline import BlockSpan, Machine, TaskSpan, Timeline
 from ascend_model.utilisation import chip_pipes, task_pipes
 from ascend_model.workload import Workload
 
@@ -71,6 +74,7 @@ def _timeline(record: RunRecord, spec: ChipSpec) -> Timeline:
         pipes=chip_pipes(record.runs, cores, record.total_us, core_hz),
         heap=record.heap,
         runtime_phases=record.phases,
+        machine=Machine(record.clusters, record.aiv_per_cluster, int(spec["runtime.scheduler_threads"]), core_hz),
     )
 
 
@@ -90,9 +94,28 @@ def _task_span(run: TaskRun, core_hz: float) -> TaskSpan:
     )
 
 
-def _block_spans(run: TaskRun) -> list[BlockSpan]:
-    return [
-        BlockSpan(run.index, block.index, core.name, block.start_us, block.end_us)
-        for block in run.blocks
-        for core in block.cores
-    ]
+def _block_spans(run: TaskRun) -> Iterator[BlockSpan]:
+    busy: dict[int, list[Mapping[str, float]]] = {}  # by timing: blocks of equal streams share their figures
+    for block in run.blocks:
+        timing = block.cost.timing
+        if id(timing) not in busy:
+            busy[id(timing)] = [_busy_cycles(timing, core) for core in _cores_in(timing, run)]
+        dispatched = 0.0 if block.dispatch is None else block.dispatch.end_us
+        for core, cycles in zip(block.cores, busy[id(timing)], strict=True):
+            yield BlockSpan(
+                run.index, block.index, core.name, block.start_us, block.end_us, dispatched, block.received_us,
+                block.seen_us, timing.total_cycles, cycles,
+            )  # fmt: skip
+
+
+def _cores_in(timing: BlockTiming, run: TaskRun) -> list[str]:
+    """Names in the timing of the cores that a block runs on. A lone AIV1 runs as an AIV0."""
+    named = {use.pipe.split(".")[0] for use in timing.pipes}
+    if len(run.cores) == 1 and len(named) == 1:
+        return list(named)
+    return [core.name for core in run.cores]
+
+
+def _busy_cycles(timing: BlockTiming, core: str) -> Mapping[str, float]:
+    uses = (use for use in timing.pipes if use.pipe.startswith(f"{core}."))
+    return MappingProxyType({use.pipe.partition(".")[2]: use.busy_cycles for use in uses})

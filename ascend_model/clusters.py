@@ -109,8 +109,10 @@ class BlockRun:
     finished: simpy.Event
     dispatch: Step | None = None
     delivered: bool = False
+    received_us: float = 0.0
     start_us: float = 0.0
     end_us: float = 0.0
+    seen_us: float = 0.0
     step: Step | None = None
 
     @property
@@ -239,6 +241,7 @@ class Device:
         env, run = self._env, block.run
         previous = max((core.last_step for core in block.cores if core.last_step), key=_end, default=None)
         first = any(not core.used_before for core in block.cores)
+        block.received_us = env.now
         yield env.timeout(self._costs.pickup_us + (self._costs.first_task_us if first else 0.0))
         block.start_us = env.now
         run.start_us = env.now if run.start_us < 0.0 else run.start_us
@@ -254,6 +257,7 @@ class Device:
         for following in dict.fromkeys(core.queue[0] for core in block.cores if core.queue):
             self._start_if_due(following)
         yield env.timeout(self._costs.finish_us)
+        block.seen_us = env.now
         self._on_seen(block)
 
     def _record(self, block: BlockRun, previous: Step | None) -> None:

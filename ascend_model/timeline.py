@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,32 @@ class TaskSpan:
 
 @dataclass(frozen=True)
 class BlockSpan:
-    """One block of a task on one core: `core` is 'AIC_3', 'AIV_7', ... Times in microseconds."""
+    """One block of a task on one core: `core` is 'AIC_3', 'AIV_7', ... Times in microseconds.
+
+    dispatch_us: a scheduler had published it; received_us: the core took it up; seen_us: a scheduler could see that
+    it had finished. total_cycles, busy_cycles: of this core's pipes, by pipe, when the block runs alone.
+    """
 
     task: int
     block: int
     core: str
     start_us: float
     end_us: float
+    dispatch_us: float = 0.0
+    received_us: float = 0.0
+    seen_us: float = 0.0
+    total_cycles: int = 0
+    busy_cycles: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the run used of the chip: clusters of one AIC and its AIVs, and the threads that schedule them."""
+
+    clusters: int
+    aiv_per_cluster: int
+    scheduler_threads: int
+    core_hz: float
 
 
 @dataclass(frozen=True)
@@ -120,3 +141,4 @@ class Timeline:
     pipes: tuple[PipeUse, ...]
     heap: HeapReading
     runtime_phases: tuple[PathStep, ...] = field(default=())
+    machine: Machine | None = None

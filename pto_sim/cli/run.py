@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from pto_sim.backend import Session, SessionResult, open_session, report_of, select
+from pto_sim.backend import Session, SessionResult, artifacts_of, open_session, report_of, select
 from pto_sim.cli.debugger import stop_display_on_breakpoint
 from pto_sim.cli.script import ScriptEnd, check_script, execute, execute_module
 from pto_sim.cli.status import FAILED, USAGE
@@ -85,7 +85,7 @@ def _write(results: list[SessionResult], reports: list[RunReport], options: RunO
             directory = options.out_dir if place == 0 else options.out_dir / f"{run_directory.INNER}{i + 1}"
             if place > 0:
                 run_directory.begin(directory)
-            run_directory.fill(directory, _artifacts(results[i], reports[i], options))
+            run_directory.fill(directory, artifacts_of(results[i], reports[i], options))
             if place > 0:
                 run_directory.finish(directory)
         run_directory.finish(options.out_dir)
@@ -93,12 +93,6 @@ def _write(results: list[SessionResult], reports: list[RunReport], options: RunO
     if options.json_path is not None:
         others = reports if len(reports) > 1 else None
         run_directory.write_text(options.json_path, run_directory.report_text(reports[order[0]], others))
-
-
-def _artifacts(result: SessionResult, report: RunReport, options: RunOptions) -> run_directory.Artifacts:
-    run, options = result.run, result.run.options or options
-    sizes = options.ring_heap_bytes, options.ring_task_window, options.ring_dep_pool
-    return run_directory.Artifacts(report, run.program, run.timeline, run.scope_reading(), *sizes)
 
 
 def _status(script: Path, argv: list[str], session: Session, reports: list[RunReport], end: ScriptEnd) -> int:

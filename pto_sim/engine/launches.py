@@ -96,7 +96,8 @@ class TaskInProgress:
         )
         for entry in options.get("optimizations", ()) or ():
             self._apply(entry)
-        self.no_dep = {self._untracked(entry) for entry in options.get("no_dep_args", ()) or ()}
+        self.no_dep = {self._tensor_of("no_dep_args", entry) for entry in options.get("no_dep_args", ()) or ()}
+        self.dumped = {self._tensor_of("dumps", entry) for entry in options.get("dumps", ()) or ()} | run.dumped
         run.recorder.tasks.append(self.record)
         run.recorder.event("task", self.index, site)
         run.task = self
@@ -141,14 +142,14 @@ class TaskInProgress:
                 hint="write the elements into a tile with pl.write, and store the tile once",
             )
 
-    def _untracked(self, entry: Any) -> int:
+    def _tensor_of(self, option: str, entry: Any) -> int:
         if not isinstance(entry, Tensor):
             raise KernelError(
                 "PTO206",
-                "no_dep_args= takes tensors",
+                f"{option}= takes tensors",
                 site=self.run.site(),
                 values=f"got {entry!r}",
-                hint="task ids belong in deps=",
+                hint="task ids belong in deps=" if option == "no_dep_args" else "name tensors from outside the body",
             )
         return entry.storage.tensor
 
@@ -165,6 +166,7 @@ class TaskInProgress:
         check_barriers(self.run, self.record, self.participants)
         self.record.accesses = self.accesses
         self.record.args = [self._argument(tensor, used) for tensor, used in self.arguments.values()]
+        self.record.dumped = sorted(self.dumped & {arg.tensor for arg in self.record.args})
         self.run.task = None
         for observer in self.run.observers:
             observer.on_task_end(self.index, self.record)

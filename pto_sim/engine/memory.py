@@ -314,6 +314,8 @@ class Memory:
         if init_value is not None:
             storage.flat[:] = init_value
         run.scopes.own(storage)
+        for observer in run.observers:
+            observer.on_tensor(index, storage.elements)
         return Tensor(run, storage, shape)
 
     def create_tile(self, shape: tuple[int, ...], dtype: DataType) -> Tile:

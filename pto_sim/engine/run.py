@@ -19,21 +19,21 @@ import numpy as np
 from pto_sim.engine.arguments import EntryArgument, EntryKernel
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
+from pto_sim.engine.entry_tensors import entry_tensor
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder, accessed
 from pto_sim.engine.scopes import ScopeStack
-from pto_sim.engine.storage import Storage, StorageAlias, Tensor
+from pto_sim.engine.storage import StorageAlias, Tensor
 from pto_sim.engine.transfers import Transfers
 from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
-from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import InputError, KernelError, PtoError
 from pto_sim.program.events import Observer, RunEnd, SourceNote
-from pto_sim.program.model import OpSignature, Program, Site, TensorInfo
+from pto_sim.program.model import OpSignature, Program, Site
 from pto_sim.program.options import RunOptions
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -96,6 +96,7 @@ class Run:
         self.extents: ChainMap[str, int] = ChainMap()
         self._told: set[SourceNote] = set()
         self.carrying: list[Any] = []
+        self.dumped: set[int] = set()
         self._user_code: dict[int, tuple[Any, bool]] = {}
         self._sites: dict[tuple[int, int], int] = {}
         self._loops: dict[tuple[str, int, int], tuple[int, int, int]] = {}
@@ -279,23 +280,6 @@ class Run:
             )
         return found
 
-    # -- entry arguments ----------------------------------------------------------------------------
-
-    def entry_tensor(self, name: str, direction: str, array: np.ndarray, dtype: DataType, site: int) -> Tensor:
-        """An argument in device memory: an input is copied before its first write, an output starts unwritten."""
-        index = len(self.recorder.tensors)
-        shape = tuple(int(extent) for extent in array.shape)
-        self.recorder.tensors.append(
-            TensorInfo(name, shape, dtype.name, array.size * dtype.nbytes, "entry", direction, site)
-        )
-        if direction == "out":
-            storage = Storage.unwritten(index, dtype, array.size)
-            storage.host = array.reshape(-1)
-        else:
-            flat = np.ascontiguousarray(array).reshape(-1)
-            storage = Storage(index, dtype, flat, shared=True, is_input=direction == "in")
-        return Tensor(self, storage, shape, name=name)
-
 
 def current_run() -> Run | None:
     """The run that is under way in this context, or None."""
@@ -352,7 +336,7 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
             values.append(argument.value)
             continue
         assert argument.dtype is not None
-        tensor = run.entry_tensor(argument.name, argument.direction, argument.value, argument.dtype, site)
+        tensor = entry_tensor(run, argument.name, argument.direction, argument.value, argument.dtype, site)
         tensors[argument.name] = tensor
         values.append(tensor)
     token = _current.set(run)

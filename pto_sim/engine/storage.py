@@ -48,6 +48,10 @@ class Storage:
         self.flat: np.ndarray = flat
         self.words: np.ndarray = flat.view(_WORDS[flat.dtype.itemsize])
 
+    def elements(self) -> np.ndarray:
+        """The elements as they are now, flat."""
+        return self.flat
+
     def own(self) -> None:
         """Make the bytes private before a write."""
         if self.shared:
@@ -57,7 +61,7 @@ class Storage:
     def close(self, where: str) -> None:
         """The scope at `where` has closed: drop the bytes. Any later touch is an error."""
         self.closed_at = where
-        self._attach(self.flat[:0])
+        self._attach(np.empty(0, self.flat.dtype))  # a view would keep the bytes
 
 
 class StorageAlias(Storage):

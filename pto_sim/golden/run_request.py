@@ -27,7 +27,7 @@ _ARTIFACTS: dict[str, tuple[str, tuple[int, ...]]] = {
     "enable_dep_gen": ("deps.json", (0, 1)),
     "enable_scope_stats": ("scope_stats.jsonl", (0, 1)),
 }
-_PRODUCED = ("enable_scope_stats",)
+_PMU_EVENTS = (0, 2)  # pipe utilisation; the other event groups count what has no model
 _RENAMED = {"enable_l2_swimlane": "enable_chip_swimlane"}
 _WITHOUT_EFFECT = {
     "device_id": "the simulator has one device; the number has no effect",
@@ -93,7 +93,7 @@ def check_request(
     asked = {key: runtime.pop(key, compiling.get(key)) for key in _RING_KEYS}
     return RunRequest(
         seed=0 if seed is None else int(seed),
-        artifacts=tuple(_ARTIFACTS[key][0] for key in _PRODUCED if runtime.get(key)),
+        artifacts=tuple(_ARTIFACTS[key][0] for key in _ARTIFACTS if runtime.get(key)),
         notes=tuple(_notes(runtime)),
         runtime_cfg=tuple(sorted(runtime.items())),
         rings=tuple(ring_fields(options, "runtime_cfg", asked).items()),
@@ -130,6 +130,9 @@ def _check_simulated(runtime: Mapping[str, Any]) -> None:
         )
     if platform.startswith("a5"):
         raise UnsupportedError(f"platform {platform!r}", hint="use -p a2a3")
+    event = runtime.get("enable_pmu") or 0
+    if int(event) not in _PMU_EVENTS:
+        raise UnsupportedError(f"enable_pmu={event} (counters of that event group)", hint="use 2, pipe utilisation")
     level = runtime.get("log_level")
     if level is not None and level not in LOG_LEVELS:
         raise InputError(
@@ -151,7 +154,4 @@ def _check_compile_cfg(compile_cfg: Mapping[str, Any]) -> None:
 
 def _notes(runtime: Mapping[str, Any]) -> list[str]:
     notes = [f"{key}={runtime[key]}: {text}" for key, text in _WITHOUT_EFFECT.items() if runtime.get(key)]
-    missing = [f"{key} ({_ARTIFACTS[key][0]})" for key in _ARTIFACTS if runtime.get(key) and key not in _PRODUCED]
-    if missing:
-        notes.append(f"{', '.join(missing)}: not written; trace.json and report.html of --out show tasks and time")
     return notes

@@ -30,7 +30,6 @@ from pto_sim.program.seeding import seeded_generators
 from pto_sim.report import run_directory
 
 GoldenFunction = Callable[[dict[str, Any]], object]
-_SCOPE_STATS = "scope_stats.jsonl"
 
 
 @dataclass
@@ -246,7 +245,7 @@ class _Case:
         if self.build is not None:
             run_directory.begin(self.build)
             return self.build
-        if self.save_data or _SCOPE_STATS in request.artifacts:
+        if self.save_data or request.artifacts:
             return work_directory.create(getattr(self.fn, "name", getattr(self.fn, "__name__", "kernel")))
         return None
 

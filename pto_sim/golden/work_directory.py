@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pto_sim.backend import SessionResult, report_of
+from pto_sim.backend import SessionResult, artifacts_of, report_of
 from pto_sim.program.options import RunOptions
 from pto_sim.report import run_directory
 
@@ -30,15 +30,7 @@ def unused(kernel: str) -> Path:
 
 def finish(directory: Path, result: SessionResult, options: RunOptions) -> None:
     """Fill the directory with everything that the run gave and mark it whole."""
-    run, options = result.run, result.run.options or options
-    artifacts = run_directory.Artifacts(
-        report=report_of(result, options),
-        program=run.program,
-        timeline=run.timeline,
-        scope_samples=run.scope_reading(),
-        capacities_bytes=options.ring_heap_bytes,
-        task_windows=options.ring_task_window,
-        dep_pools=options.ring_dep_pool,
-    )
+    options = result.run.options or options
+    artifacts = artifacts_of(result, report_of(result, options), options)
     run_directory.fill(directory, artifacts)
     run_directory.finish(directory)

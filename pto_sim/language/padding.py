@@ -133,7 +133,15 @@ def static_assert(condition: Any, message: str = "") -> None:
 
 
 def dump_tag(*tensors: Any) -> None:
-    """Marks tensors for the argument dump; no effect on values."""
+    """Marks tensors for the argument dump of the launches that follow; no effect on values."""
+    run = require_run("pl.dump_tag")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise KernelError(
+                "PTO206", "pl.dump_tag takes tensors", site=run.site(), values=f"got {tensor!r}",
+                hint="mark a tensor in GM; a tile has no address outside its task",
+            )  # fmt: skip
+        run.dumped.add(tensor.storage.tensor)
 
 
 def no_dep(t: Any) -> Any:

@@ -8,18 +8,34 @@ after a reader. Tasks in a MANUAL scope have explicit edges only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from ascend_model.workload import Edge
 from pto_sim.lowering.directions import INOUT, INPUT, OUTPUT_EXISTING
 from pto_sim.lowering.dtypes import itemsize_bytes
-from pto_sim.lowering.tensor_map import Region, TensorMap
+from pto_sim.lowering.tensor_map import Match, Region, TensorMap
 from pto_sim.program.model import Program, TaskArg, TensorInfo
 
 
-class DependencyTracker:
-    """Edges of the tasks of one run, asked for in submission order."""
+class EdgeNote(NamedTuple):
+    """Why an edge exists: one for each way in which a task found an earlier one.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    edge: before edges of one pair are merged. arg: position among the consumer's tensor arguments, its pipe buffer
+    last; -1 for an explicit one. match: what the lookup found; None for another source.
+    """
+
+    consumer: int
+    edge: Edge
+    arg: int = -1
+    match: Match | None = None
+
+
+class DependencyTracker:
+    """Edges of the tasks of one run, asked for in submission order. note: told why each edge exists."""
+
+    def __init__(self, program: Program, note: Callable[[EdgeNote], None] | None = None) -> None:
+        self.program, self._note = program, note
         self.map = TensorMap()
         self.owner: dict[int, int] = {}
         self.task_of: dict[int, int] = {}
@@ -40,28 +56,33 @@ class DependencyTracker:
         self.task_of[record] = task
         for dependency in recorded.explicit_deps:
             if dependency in self.task_of:
-                _merge(edges, Edge(self.task_of[dependency], "explicit", wait=True, retain=True))
+                self._add(edges, EdgeNote(task, Edge(self.task_of[dependency], "explicit", wait=True, retain=True)))
         if manual:
             return tuple(edges.values())
         tracked = [self._tracks(arg) for arg in recorded.args]
-        for arg, direction, is_tracked in zip(recorded.args, directions, tracked, strict=True):
+        for place, (arg, direction, is_tracked) in enumerate(zip(recorded.args, directions, tracked, strict=True)):
             if arg.tensor in self.owner:
-                _merge(edges, Edge(self.owner[arg.tensor], "creator", wait=True, retain=True))
+                self._add(edges, EdgeNote(task, Edge(self.owner[arg.tensor], "creator", wait=True, retain=True), place))
             if is_tracked and direction in (INPUT, INOUT):
-                self._look_up(arg, direction, edges)
+                for match in self._matches(arg, direction):
+                    self._add(edges, EdgeNote(task, Edge(match.producer, "tensormap", wait=True), place, match))
         if pipe_owner is not None:
-            _merge(edges, Edge(pipe_owner, "creator", wait=True, retain=True))
+            place = len(recorded.args)
+            self._add(edges, EdgeNote(task, Edge(pipe_owner, "creator", wait=True, retain=True), place))
         for arg, direction, is_tracked in zip(recorded.args, directions, tracked, strict=True):
             if is_tracked and direction in (INOUT, OUTPUT_EXISTING):
                 self.map.register(arg.tensor, _region(arg, self.program.tensors[arg.tensor]), task)
         return tuple(edges.values())
 
-    def _look_up(self, arg: TaskArg, direction: str, edges: dict[int, Edge]) -> None:
+    def _add(self, edges: dict[int, Edge], note: EdgeNote) -> None:
+        if self._note is not None:
+            self._note(note)
+        _merge(edges, note.edge)
+
+    def _matches(self, arg: TaskArg, direction: str) -> list[Match]:
         info = self.program.tensors[arg.tensor]
         size = info.nbytes // itemsize_bytes(info.dtype)
-        region = _region(arg, info)
-        for producer in self.map.lookup(arg.tensor, region, size, retire_covered=direction == INOUT):
-            _merge(edges, Edge(producer, "tensormap", wait=True))
+        return self.map.lookup(arg.tensor, _region(arg, info), size, retire_covered=direction == INOUT)
 
     def _tracks(self, arg: TaskArg) -> bool:
         """Whether the argument is looked up and registered: not one that the author left out (pl.no_dep).

@@ -35,6 +35,14 @@ class Region(NamedTuple):
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
 
+class Match(NamedTuple):
+    """An earlier write that a lookup found: who made it, what it wrote, and how that overlaps the query."""
+
+    producer: int
+    region: Region
+    overlap: Overlap
+
+
 def box_overlap(query: Region, entry: Region, buffer_elements: int) -> Overlap:
     """Overlap of two regions of one buffer whose ranges intersect, by per-dimension boxes.
 
@@ -99,20 +107,20 @@ class TensorMap:
     def __init__(self) -> None:
         self._writes: dict[int, _Writes] = {}
 
-    def lookup(self, buffer: int, query: Region, buffer_elements: int, *, retire_covered: bool) -> list[int]:
-        """Producers of the writes that overlap the query. retire_covered: an INOUT removes what it contains."""
+    def lookup(self, buffer: int, query: Region, buffer_elements: int, *, retire_covered: bool) -> list[Match]:
+        """The writes that overlap the query, oldest first. retire_covered: an INOUT removes what it contains."""
         writes = self._writes.get(buffer)
         if writes is None:
             return []
-        producers: list[int] = []
+        matches: list[Match] = []
         for position in writes.meeting(query.offset, query.offset + query.extent):
             overlap = box_overlap(query, writes.regions[position], buffer_elements)
             if overlap is Overlap.NONE:
                 continue
-            producers.append(writes.producers[position])
+            matches.append(Match(writes.producers[position], writes.regions[position], overlap))
             if retire_covered and overlap is Overlap.COVERED:
                 writes.retire(position)
-        return producers
+        return matches
 
     def register(self, buffer: int, region: Region, producer: int) -> None:
         """Record that `producer` writes `region`."""

@@ -5,7 +5,7 @@ The engine and the checks do not import each other: both import this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,6 +48,10 @@ class Observer:
 
     def on_note(self, note: SourceNote) -> None:
         """A kernel function runs for the first time and its source has something to say, or a line met such a value."""
+
+    def on_tensor(self, tensor: int, elements: Callable[[], np.ndarray]) -> None:
+        """Tensor `tensor` (its index in `Program.tensors`) exists. elements(): what it holds now, flat; do not change
+        it. It is empty once the tensor's scope has closed."""
 
     def on_task_begin(self, task: int, name: str, blocks: int) -> None:
         """Task `task` (its index in `Program.tasks`) starts to execute."""

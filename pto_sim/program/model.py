@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 class Site(NamedTuple):
@@ -151,6 +151,7 @@ class TaskRecord:
     split: 'none', 'up_down' or 'left_right' (how a mixed body uses its two AIV).
     form: 'spmd' or 'at'. scalars: runtime scalars captured by the body.
     computed_blocks: the number of blocks is computed at run time in the launch's own statement list.
+    dumped: the tensors among its arguments that the author marked for the argument dump (pl.dump_tag, dumps=).
     """
 
     name: str
@@ -167,6 +168,7 @@ class TaskRecord:
     early_resolve: bool = False
     explicit_deps: list[int] = field(default_factory=list)
     computed_blocks: bool = False
+    dumped: list[int] = field(default_factory=list)
 
 
 class Event(NamedTuple):

@@ -15,15 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ascend_model.timeline import HeapReading, Timeline
+from pto_sim.lowering import LoweredProgram
 from pto_sim.program import store
 from pto_sim.program.errors import InputError
 from pto_sim.program.model import Program
 from pto_sim.report import scope_stats
+from pto_sim.report.dfx.args_dump import ArgumentDump
+from pto_sim.report.dfx.files import DfxRequest, write_dfx
 from pto_sim.report.html import report_html
 from pto_sim.report.model import RunReport, load_report
 from pto_sim.report.trace import trace_json
 
 MARKER = "INCOMPLETE"
+DFX = "dfx_outputs"  # files that the runtime's own tools read
 INNER = "kernel_"  # a further kernel of the same script has a directory of its own, kernel_N
 BUILD = "build.json"  # of a kernel that was checked and not run
 REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "report.html"
@@ -31,7 +35,7 @@ REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "repo
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Everything of one kernel run that goes into its directory; None is left out.
+    """Everything of one kernel run that goes into its directory; None is left out. dfx: what else the script asked for.
 
     scope_samples: the reading whose samples become scope_stats.jsonl. capacities_bytes, task_windows, dep_pools: of the
     four rings.
@@ -44,6 +48,9 @@ class Artifacts:
     capacities_bytes: tuple[int, ...]
     task_windows: tuple[int, ...] = scope_stats.TASK_WINDOWS
     dep_pools: tuple[int, ...] = scope_stats.DEP_POOLS
+    lowered: LoweredProgram | None = None
+    dfx: DfxRequest | None = None
+    dump: ArgumentDump | None = None
 
 
 def begin(directory: Path) -> None:
@@ -64,8 +71,9 @@ def begin(directory: Path) -> None:
             hint="choose another --out directory",
         )
     write_text(directory / MARKER, "This run has not finished. Files here may be missing.\n")
-    for name in (REPORT, PROGRAM, TRACE, PAGE, scope_stats.FILE_NAME):
+    for name in (REPORT, PROGRAM, TRACE, PAGE):
         (directory / name).unlink(missing_ok=True)
+    shutil.rmtree(directory / DFX, ignore_errors=True)
     for inner in directory.glob(f"{INNER}*"):
         if (inner / REPORT).exists() or (inner / MARKER).exists():
             shutil.rmtree(inner)
@@ -85,6 +93,9 @@ def fill(directory: Path, artifacts: Artifacts) -> None:
             dep_pools=artifacts.dep_pools,
         )
         write_text(directory / scope_stats.FILE_NAME, "\n".join(lines) + "\n")
+    program, lowered, dfx = artifacts.program, artifacts.lowered, artifacts.dfx
+    if dfx is not None and program is not None and lowered is not None:
+        write_dfx(directory, dfx, program, lowered, artifacts.timeline, artifacts.dump, write_text)
     if artifacts.timeline is not None:
         write_text(directory / TRACE, trace_json(artifacts.timeline))
     page = report_html(artifacts.report, artifacts.timeline, artifacts.scope_samples)

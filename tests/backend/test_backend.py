@@ -10,7 +10,7 @@ import pytest
 from ascend_model.signals import StandstillError
 from pto_sim import backend
 from pto_sim import language as pl
-from pto_sim.backend import SessionResult, SimBackend, current_session, open_session, report_of, select
+from pto_sim.backend import SessionResult, SimBackend, current_session, open_session, report_of, select, session
 from pto_sim.program.errors import InputError, RuntimeFault
 from pto_sim.program.findings import Finding
 from pto_sim.program.launch import kernel_runner
@@ -154,7 +154,7 @@ class Elsewhere:
 @pytest.fixture
 def entry_points(monkeypatch):
     def install(*points):
-        monkeypatch.setattr(backend, "entry_points", lambda group: [p for p in points if p.group == group])
+        monkeypatch.setattr(session, "entry_points", lambda group: [p for p in points if p.group == group])
 
     return install
 
@@ -171,7 +171,7 @@ def test_backends_are_found_by_entry_point(entry_points, monkeypatch):
     module = ModuleType("elsewhere_backend")
     module.Elsewhere = Elsewhere
     monkeypatch.setitem(sys.modules, "elsewhere_backend", module)
-    entry_points(EntryPoint("elsewhere", "elsewhere_backend:Elsewhere", backend.ENTRY_POINT_GROUP))
+    entry_points(EntryPoint("elsewhere", "elsewhere_backend:Elsewhere", session.ENTRY_POINT_GROUP))
     assert backend.names() == ["elsewhere", "sim"] and isinstance(select("elsewhere"), Elsewhere)
     monkeypatch.setattr(Elsewhere, "missing", "the toolchain is not installed")
     with pytest.raises(InputError, match="the toolchain is not installed"):

@@ -4,6 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from pto_sim.engine.entry_tensors import entry_tensor
 from pto_sim.engine.run import Run
 from pto_sim.program.dtypes import DTYPES, from_numpy
 from pto_sim.program.host_arrays import view_as_numpy
@@ -11,7 +12,7 @@ from pto_sim.program.options import RunOptions
 
 
 def entry(array, direction="in"):
-    return Run(RunOptions(), (), None).entry_tensor("x", direction, array, from_numpy(array.dtype), 0)
+    return entry_tensor(Run(RunOptions(), (), None), "x", direction, array, from_numpy(array.dtype), 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int8])
