@@ -1,9 +1,9 @@
 """Queries, and the latent row that is key and value at once, from normalised activations; for any number of tokens.
 
 Queries go through a low rank: x is projected to 1024 numbers, normalised, quantised to INT8 for each token, projected
-to all heads with INT8 weights, normalised for each head, and rotated in the last 64 columns. The latent row is projected,
-normalised and rotated directly. Both first projections cut their inner extent into parts that run side by side and are
-added atomically to zeros.
+to all heads with INT8 weights, normalised for each head, and rotated in the last 64 columns. The latent row is
+projected, normalised and rotated directly. Both first projections cut their inner extent into parts that run side by
+side and are added atomically to zeros.
 """
 
 from config import (

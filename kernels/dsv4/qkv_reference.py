@@ -31,7 +31,7 @@ def qkv(
     gamma_cq: np.ndarray,
     gamma_ckv: np.ndarray,
 ) -> Projected:
-    """x: [tokens, hidden]. Weights are [inputs, outputs]. rope_cos, rope_sin: [tokens, columns], the first half counts."""
+    """x: [tokens, hidden]. Weights are [inputs, outputs]. rope_cos, rope_sin: [tokens, columns]; half of them count."""
     tokens, eps = len(x), FLASH.rms_norm_eps
     pairs = rope_cos.shape[1] // 2
     cos, sin = rope_cos[:, :pairs], rope_sin[:, :pairs]

@@ -1,19 +1,21 @@
 """NumPy reference of decode sparse attention, written from its equations.
 
-One softmax over all rows of a token and the sink, no blocks and no running maxima: what `decode_sparse_attn` and its
-two variants have to give, up to rounding.
+One softmax over all rows of a token and the sink, no running maxima: what `decode_sparse_attn` and its two variants
+have to give, up to rounding. The weights are BF16, as the cube takes them, relative to the largest of their page of the
+list: that rounding decides which way an INT8 value goes later on, so it belongs to the equations.
 """
 
 from collections.abc import Mapping, MutableMapping
 
 import numpy as np
+from config import BLOCK_SIZE
 from equations import BF16, f32, rope, w8a8
 from quantization import quantize_rows
 
 
 def golden_sparse_attn(tensors: MutableMapping[str, np.ndarray]) -> None:
     """Fill tensors['attn_out'] from the kernel's inputs, by parameter name."""
-    heads = sparse_attention(tensors)
+    heads = sparse_attention(tensors, weight_dtype=BF16)
     heads = inverse_rope(heads, tensors["freqs_cos"], tensors["freqs_sin"]).astype(BF16)
     tensors["attn_out"][...] = output_projection(heads, tensors["wo_a"], tensors["wo_b"], tensors["wo_b_scale"])
 
@@ -42,10 +44,12 @@ def selected_rows(tensors: Mapping[str, np.ndarray], token: int) -> np.ndarray:
     return rows
 
 
-def sparse_attention(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+def sparse_attention(tensors: Mapping[str, np.ndarray], weight_dtype: type = np.float32) -> np.ndarray:
     """Attention output before the rotation, [tokens, heads, head_dim] FP32; zero for a token without rows.
 
-    Keys and values are the same rows. The sink joins the softmax of its head with the value zero.
+    Keys and values are the same rows. The sink joins the softmax of its head with the value zero. weight_dtype: in
+    which the exponentials multiply the values, each relative to the largest of the BLOCK_SIZE places of the index list
+    that it belongs to; their sum stays FP32.
     """
     q, sink = tensors["q"], tensors["attn_sink"].astype(np.float32)[:, None]
     scale = np.float32(q.shape[-1] ** -0.5)
@@ -55,10 +59,14 @@ def sparse_attention(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         if not len(rows):
             continue
         logits = q[token].astype(np.float32) @ rows.T * scale
+        page = np.flatnonzero(tensors["cmp_sparse_indices"][token] >= 0) // BLOCK_SIZE
+        first = np.flatnonzero(np.diff(page, prepend=-1))
+        page_top = np.repeat(np.maximum.reduceat(logits, first, axis=1), np.diff(first, append=len(page)), axis=1)
+        weights = np.exp(logits - page_top)
         top = np.maximum(logits.max(axis=1, keepdims=True), sink)
-        weights = np.exp(logits - top)
-        weights /= weights.sum(axis=1, keepdims=True) + np.exp(sink - top)
-        result[token] = weights @ rows
+        share = np.exp(page_top - top)
+        total = (weights * share).sum(axis=1, keepdims=True) + np.exp(sink - top)
+        result[token] = (f32(weights.astype(weight_dtype)) * share) @ rows / total
     return result
 
 

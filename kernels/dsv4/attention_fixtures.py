@@ -1,0 +1,152 @@
+"""Inputs of the decode attention kernels: what all three kinds share, each tensor under its parameter's name.
+
+Distributions of upstream's tests (pypto-lib 9f31b7eb, models/deepseek/v4/decode_attention_*.py): streams uniform,
+weights normal over the square root of their inner extent, caches of normal rows with RMS 1, gates of trained layers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH
+from draws import normal, uniform
+from equations import BF16
+from hc_fixtures import CSA_GATE, HcGate
+from quantization import quantize_rows
+from rope_tables import rope_tables
+
+from pto_sim.golden import TensorSpec
+
+ORI_PAGES, CMP_PAGES = 1, 8  # of one batch
+
+SWA_GATE = HcGate(  # attention of layer 0
+    0.039,
+    (2.076026, 0.018729, 0.245936),
+    (3.9083, -2.0399, -2.2033, -2.017, -2.4443, -10.3158, -8.9943, -6.3581, 9.8577, -9.5177, -24.8724, -22.8929,
+     -21.545, 0.7791, -3.386, 1.1948, -20.9605, -0.7702, 1.4218, -4.8994, 1.5177, -29.7663, -30.1413, -1.2413),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of attention. compress_ratio: decides the rotation. sink: logit of every head's sink. starts: positions
+    of the first token, dealt to the batches in turn."""
+
+    name: str
+    compress_ratio: int
+    gate: HcGate
+    starts: tuple[int, ...]
+    sink: float = 0.0
+
+
+SWA = Kind("swa", 0, SWA_GATE, (9, 31, 62, 127))
+CSA = Kind("csa", 4, CSA_GATE, (10, 2, 3, 4, 6, 11, 126, 127, 128), sink=4.0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decode step: where each batch stands."""
+
+    kind: Kind
+    start_pos: int | None = None
+    batch: int = DECODE_BATCH
+    step: int = DECODE_SEQ
+
+    @property
+    def tokens(self) -> int:
+        return self.batch * self.step
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Position of each batch's first token, [batch] INT32."""
+        if self.start_pos is not None:
+            return np.full(self.batch, self.start_pos, np.int32)
+        return np.resize(np.array(self.kind.starts, np.int32), self.batch)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Position of each token, [tokens] INT32."""
+        return (self.starts[:, None] + np.arange(self.step, dtype=np.int32)).reshape(-1)
+
+    @property
+    def ring_slots(self) -> np.ndarray:
+        """The row of the ring cache that each token is written to, [tokens] INT64."""
+        batches = np.repeat(np.arange(self.batch), self.step)
+        return batches * BLOCK_SIZE + self.positions.astype(np.int64) % FLASH.sliding_window
+
+
+def pages(batch: int, count: int) -> np.ndarray:
+    """A block table [batch, count] INT32 that has every page once, in order."""
+    return np.arange(batch * count, dtype=np.int32).reshape(batch, count)
+
+
+def normalised_rows(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal rows divided by their RMS."""
+    rows = normal(seed, name, shape)
+    return rows / np.sqrt(np.mean(rows * rows, axis=-1, keepdims=True))
+
+
+@dataclass
+class AttentionInputs:
+    """Specs of the parameters that every decode attention kernel has, by name."""
+
+    step: Step
+    _quantised: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+
+    def quantised(self, name: str, outputs: int, inner: int) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+        """INT8 weights [outputs, inner] and their factors, made once for each seed."""
+        if name not in self._quantised:
+
+            @lru_cache(maxsize=1)
+            def make(seed: int) -> tuple[np.ndarray, np.ndarray]:
+                return quantize_rows(normal(seed, name, (outputs, inner), inner**-0.5).astype(BF16))
+
+            self._quantised[name] = make
+        return self._quantised[name]
+
+    def weights(self, name: str, shape: tuple[int, ...], inner: int) -> TensorSpec:
+        """Normal BF16 weights over the square root of their inner extent."""
+        return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, inner**-0.5))
+
+    def specs(self) -> dict[str, TensorSpec]:
+        """By parameter name."""
+        step, kind, config = self.step, self.step.kind, FLASH
+        tokens, hidden, mult = step.tokens, config.hidden_size, config.hc_mult
+        heads, width, rank = config.num_attention_heads, config.head_dim, config.q_lora_rank
+        groups, o_rank = config.o_groups, config.o_lora_rank
+        cos, sin = rope_tables(config, kind.compress_ratio)
+        q_up = self.quantised("wq_b", heads * width, rank)
+        out = self.quantised("wo_b", hidden, groups * o_rank)
+        streams, ring = (tokens, mult, hidden), (step.batch * ORI_PAGES, BLOCK_SIZE, 1, width)
+        found = [
+            TensorSpec("x_hc", list(streams), BF16, lambda seed: uniform(seed, "x_hc", streams)),
+            TensorSpec(
+                "hc_attn_fn", [config.mix_hc, config.hc_dim], np.float32, lambda seed: kind.gate.fn(seed, "hc_attn_fn")
+            ),
+            TensorSpec("hc_attn_scale", [3], np.float32, np.array(kind.gate.scale, np.float32)),
+            TensorSpec("hc_attn_base", [config.mix_hc], np.float32, np.array(kind.gate.base, np.float32)),
+            TensorSpec("attn_norm_w", [hidden], BF16, 1.0),
+            self.weights("wq_a", (hidden, rank), hidden),
+            TensorSpec("wq_b", [rank, heads * width], np.int8, lambda seed: q_up(seed)[0].T),
+            TensorSpec("wq_b_scale", [heads * width], np.float32, lambda seed: q_up(seed)[1]),
+            self.weights("wkv", (hidden, width), hidden),
+            TensorSpec("gamma_cq", [rank], BF16, 1.0),
+            TensorSpec("gamma_ckv", [width], BF16, 1.0),
+            TensorSpec("freqs_cos", list(cos.shape), BF16, cos),
+            TensorSpec("freqs_sin", list(sin.shape), BF16, sin),
+            TensorSpec(
+                "kv_cache", list(ring), BF16, lambda seed: normalised_rows(seed, "kv_cache", ring), is_output=True
+            ),
+            TensorSpec("block_table", [step.batch, ORI_PAGES], np.int32, pages(step.batch, ORI_PAGES)),
+            TensorSpec("ori_slot_mapping", [tokens], np.int64, step.ring_slots),
+            TensorSpec("position_ids", [tokens], np.int32, step.positions),
+            TensorSpec("cmp_kv", [step.batch * CMP_PAGES, BLOCK_SIZE, 1, width], BF16, 0.0),
+            TensorSpec("cmp_block_table", [step.batch, CMP_PAGES], np.int32, pages(step.batch, CMP_PAGES)),
+            TensorSpec("attn_sink", [heads], np.float32, kind.sink),
+            self.weights("wo_a", (groups, o_rank, heads * width // groups), heads * width // groups),
+            TensorSpec("wo_b", [hidden, groups * o_rank], np.int8, lambda seed: out(seed)[0]),
+            TensorSpec("wo_b_scale", [hidden], np.float32, lambda seed: out(seed)[1]),
+            TensorSpec("x_out", list(streams), BF16, is_output=True),
+        ]
+        return {spec.name: spec for spec in found}

@@ -1,0 +1,81 @@
+"""NumPy reference of the decode attention layers, from the references of their parts."""
+
+from collections.abc import Mapping, MutableMapping
+
+import numpy as np
+from config import FLASH
+from equations import BF16, f32, rms_norm
+from hc_reference import hc_post, hc_pre
+from qkv_reference import Projected, qkv
+from sparse_attn_reference import golden_sparse_attn
+
+Tensors = MutableMapping[str, np.ndarray]
+
+
+def window_rows(positions: np.ndarray, window: int, step: int) -> np.ndarray:
+    """The window part of every token's list of rows, [tokens, window] INT32.
+
+    The rows of the last `window` positions, oldest first, each as its place in the ring; -1 where there are fewer. The
+    rows of the batch's own tokens up to this one are `window` + their number in the step.
+    """
+    tokens = len(positions)
+    rows = np.full((tokens, window), -1, np.int32)
+    for t, position in enumerate(positions):
+        last = np.arange(max(0, position - window + 1), position + 1)
+        first = t - t % step
+        own = {int(positions[o]): o - first for o in range(first, t + 1)}
+        rows[t, : len(last)] = [window + own[p] if p in own else p % window for p in last]
+    return rows
+
+
+def rotations(tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """cos and sin of every token."""
+    positions = tensors["position_ids"]
+    return tensors["freqs_cos"][positions], tensors["freqs_sin"][positions]
+
+
+def before_attention(tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, Projected]:
+    """Normalised activations, post and comb of the gate, and the projections."""
+    gate = (tensors[f"hc_attn_{name}"] for name in ("fn", "scale", "base"))
+    mixed, post, comb = hc_pre(tensors["x_hc"], *gate)
+    normed = rms_norm(mixed, f32(tensors["attn_norm_w"]), FLASH.rms_norm_eps).astype(BF16)
+    names = ("wq_a", "wq_b", "wq_b_scale", "wkv")
+    gammas = (tensors["gamma_cq"], tensors["gamma_ckv"])
+    return normed, post, comb, qkv(normed, *(tensors[name] for name in names), *rotations(tensors), *gammas)
+
+
+def after_attention(
+    tensors: Tensors, projected: Projected, rows: np.ndarray, post: np.ndarray, comb: np.ndarray
+) -> None:
+    """Attend to `rows`, commit the step's rows to the ring, and fill x_out and kv_cache."""
+    cos, sin = rotations(tensors)
+    attended = np.zeros((len(cos), FLASH.hidden_size), BF16)
+    golden_sparse_attn(
+        {
+            "q": projected.q,
+            "ori_kv": tensors["kv_cache"],
+            "ori_block_table": tensors["block_table"],
+            "mtp_kv_overlay": projected.kv,
+            "cmp_kv": tensors["cmp_kv"],
+            "cmp_block_table": tensors["cmp_block_table"],
+            "cmp_sparse_indices": rows,
+            "attn_sink": tensors["attn_sink"],
+            "freqs_cos": cos,
+            "freqs_sin": sin,
+            **{name: tensors[name] for name in ("wo_a", "wo_b", "wo_b_scale")},
+            "attn_out": attended,
+        }
+    )
+    slots = tensors["ori_slot_mapping"]
+    ring = tensors["kv_cache"].reshape(-1, tensors["kv_cache"].shape[-1])
+    ring[slots[slots >= 0]] = projected.kv[slots >= 0]
+    tensors["x_out"][...] = hc_post(attended, tensors["x_hc"], post, comb)
+
+
+def golden_attention_swa(tensors: Tensors) -> None:
+    """Fill x_out and kv_cache of a layer without compression."""
+    _, post, comb, projected = before_attention(tensors)
+    batches = len(tensors["block_table"])
+    positions = tensors["position_ids"]
+    rows = window_rows(positions, FLASH.sliding_window, len(positions) // batches)
+    after_attention(tensors, projected, rows, post, comb)
