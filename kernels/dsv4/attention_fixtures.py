@@ -5,10 +5,11 @@ weights normal over the square root of their inner extent, caches of normal rows
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+from compressor_fixtures import RATIO128, Compressor, CompressorStep
 from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH
 from draws import normal, uniform
 from equations import BF16
@@ -28,6 +29,14 @@ SWA_GATE = HcGate(  # attention of layer 0
 )  # fmt: skip
 
 
+HCA_GATE = HcGate(  # attention of layer 9
+    0.0495,
+    (0.079046, 0.04213, 0.121901),
+    (-3.3004, 2.5553, -2.2787, -3.4925, -3.8197, -3.4161, -2.7144, -2.9181, 2.362, -2.4746, -2.1352, -3.2216, -4.474,
+     2.2488, -2.1053, -3.1675, -2.8362, -1.9042, 2.0432, -3.062, -2.7902, -3.0908, -3.002, 3.1161),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of attention. compress_ratio: decides the rotation. sink: logit of every head's sink. starts: positions
@@ -41,6 +50,7 @@ class Kind:
 
 
 SWA = Kind("swa", 0, SWA_GATE, (9, 31, 62, 127))
+HCA = Kind("hca", 128, HCA_GATE, (10, 126, 127, 128, 254, 383))
 CSA = Kind("csa", 4, CSA_GATE, (10, 2, 3, 4, 6, 11, 126, 127, 128), sink=4.0)
 
 
@@ -150,3 +160,48 @@ class AttentionInputs:
             TensorSpec("x_out", list(streams), BF16, is_output=True),
         ]
         return {spec.name: spec for spec in found}
+
+
+def hca_specs(start_pos: int | None = None) -> list[TensorSpec]:
+    """Arguments of attention_hca_test, in order."""
+    step = Step(HCA, start_pos)
+    shared = AttentionInputs(step).specs()
+    return arranged(shared | compression(step, replace(RATIO128, swapped=None)), HCA_ORDER)
+
+
+HCA_ORDER = (
+    "cmp_wkv", "cmp_wgate", "cmp_ape", "cmp_norm_w", "compress_state", "compress_state_block_table", "kv_cache",
+    "ori_block_table", "cmp_kv", "cmp_block_table", "ori_slot_mapping", "cmp_slot_mapping", "state_slot_mapping",
+    "position_ids", "kv_seq_lens",
+)  # fmt: skip
+
+
+def swa_specs(start_pos: int | None = None) -> list[TensorSpec]:
+    """Arguments of attention_swa_test, in order."""
+    return list(AttentionInputs(Step(SWA, start_pos)).specs().values())
+
+
+def compression(step: Step, compressor: Compressor) -> dict[str, TensorSpec]:
+    """What the main compressor adds, by name; the compressed cache holds rows and is written."""
+    made = CompressorStep(compressor, step.starts.astype(np.int64), step.batch, step.step)
+    tokens, width = step.tokens, FLASH.head_dim
+    cache = (step.batch * CMP_PAGES, BLOCK_SIZE, 1, width)
+    state = made.state()
+    found = [
+        *made.weight_specs("cmp_"),
+        TensorSpec("compress_state", list(state.shape), np.float32, state, is_output=True),
+        TensorSpec("compress_state_block_table", list(made.state_table.shape), np.int32, made.state_table),
+        TensorSpec("ori_block_table", [step.batch, ORI_PAGES], np.int32, pages(step.batch, ORI_PAGES)),
+        TensorSpec("cmp_kv", list(cache), BF16, lambda seed: normalised_rows(seed, "cmp_kv", cache), is_output=True),
+        TensorSpec("cmp_slot_mapping", [tokens], np.int64, made.cache_slots.reshape(-1)),
+        TensorSpec("state_slot_mapping", [tokens], np.int64, made.state_slots.reshape(-1)),
+        TensorSpec("kv_seq_lens", [step.batch], np.int32, step.starts + step.step),
+    ]
+    return {spec.name: spec for spec in found}
+
+
+def arranged(specs: dict[str, TensorSpec], middle: tuple[str, ...]) -> list[TensorSpec]:
+    """Specs in parameter order: those up to the rotations, `middle`, those from the sink on."""
+    names = list(specs)
+    before, after = names[: names.index("kv_cache")], names[names.index("attn_sink") : names.index("x_out") + 1]
+    return [specs[name] for name in (*before, *middle, *after)]

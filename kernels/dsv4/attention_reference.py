@@ -3,6 +3,7 @@
 from collections.abc import Mapping, MutableMapping
 
 import numpy as np
+from compressor_reference import golden_compressor
 from config import FLASH
 from equations import BF16, f32, rms_norm
 from hc_reference import hc_post, hc_pre
@@ -54,7 +55,7 @@ def after_attention(
         {
             "q": projected.q,
             "ori_kv": tensors["kv_cache"],
-            "ori_block_table": tensors["block_table"],
+            "ori_block_table": tensors["block_table" if "block_table" in tensors else "ori_block_table"],
             "mtp_kv_overlay": projected.kv,
             "cmp_kv": tensors["cmp_kv"],
             "cmp_block_table": tensors["cmp_block_table"],
@@ -70,6 +71,46 @@ def after_attention(
     ring = tensors["kv_cache"].reshape(-1, tensors["kv_cache"].shape[-1])
     ring[slots[slots >= 0]] = projected.kv[slots >= 0]
     tensors["x_out"][...] = hc_post(attended, tensors["x_hc"], post, comb)
+
+
+def compress(tensors: Tensors, normed: np.ndarray, ratio: int) -> None:
+    """Update the state and the compressed cache with this step's tokens."""
+    batches = len(tensors["kv_seq_lens"])
+    first = tensors["position_ids"].reshape(batches, -1)[:, 0]
+    pairs = FLASH.qk_rope_head_dim // 2
+    windows = first - first % ratio
+    step = {name: tensors[f"cmp_{name}"] for name in ("wkv", "wgate", "ape", "norm_w")}
+    shared = {name: tensors[name] for name in ("compress_state", "compress_state_block_table")}
+    by_batch = {name: tensors[name].reshape(batches, -1) for name in
+                ("position_ids", "cmp_slot_mapping", "state_slot_mapping")}  # fmt: skip
+    golden_compressor(
+        {
+            **step,
+            **shared,
+            **by_batch,
+            "x": normed.reshape(batches, -1, normed.shape[-1]),
+            "kv": np.zeros((batches, 1, FLASH.head_dim), np.float32),
+            "cos": tensors["freqs_cos"][windows, :pairs],
+            "sin": tensors["freqs_sin"][windows, :pairs],
+            "cmp_kv_cache": tensors["cmp_kv"],
+        },
+        ratio,
+    )
+
+
+def golden_attention_hca(tensors: Tensors) -> None:
+    """Fill x_out, kv_cache, cmp_kv and compress_state of a layer that compresses by 128: a token sees every compressed
+    row whose window ends at or before it."""
+    normed, post, comb, projected = before_attention(tensors)
+    compress(tensors, normed, 128)
+    positions, batches = tensors["position_ids"], len(tensors["kv_seq_lens"])
+    step = len(positions) // batches
+    limit = min(FLASH.max_position_embeddings // 128, FLASH.index_topk)
+    seen = np.minimum((positions + 1) // 128, np.repeat(tensors["kv_seq_lens"] // 128, step))[:, None]
+    slots = np.arange(limit)[None]
+    compressed = np.where(slots < seen, FLASH.sliding_window + step + slots, -1).astype(np.int32)
+    rows = np.concatenate([window_rows(positions, FLASH.sliding_window, step), compressed], axis=1)
+    after_attention(tensors, projected, rows, post, comb)
 
 
 def golden_attention_swa(tensors: Tensors) -> None:

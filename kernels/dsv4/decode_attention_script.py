@@ -1,9 +1,10 @@
 """The command line of the decode attention kernels: build the inputs, run, compare."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from attention_fixtures import SWA, AttentionInputs, Step
-from attention_reference import Tensors, golden_attention_swa
+from attention_fixtures import hca_specs, swa_specs
+from attention_reference import Tensors, golden_attention_hca, golden_attention_swa
 from command_line import base_parser, run_script
 
 from pto_sim.golden import TensorSpec, ratio_allclose, ratio_reldiff
@@ -11,16 +12,17 @@ from pto_sim.golden import TensorSpec, ratio_allclose, ratio_reldiff
 OUTPUT_TOLERANCE = {
     "x_out": ratio_reldiff(diff_thd=3e-3, pct_thd=0.005, max_diff_hd=1),
     "kv_cache": ratio_allclose(atol=1e-4, rtol=1 / 128),
+    "cmp_kv": ratio_allclose(atol=1e-4, rtol=1 / 128),
+    "compress_state": ratio_allclose(atol=1e-3, rtol=1e-3),
 }
-GOLDEN: dict[str, Callable[[Tensors], None]] = {"swa": golden_attention_swa}
+SPECS: dict[str, Callable[[int | None], list[TensorSpec]]] = {"swa": swa_specs, "hca": hca_specs}
+GOLDEN: dict[str, Callable[[Tensors], None]] = {"swa": golden_attention_swa, "hca": golden_attention_hca}
 
 
-def swa_specs(start_pos: int | None = None) -> list[TensorSpec]:
-    """Arguments of attention_swa_test."""
-    return list(AttentionInputs(Step(SWA, start_pos)).specs().values())
-
-
-SPECS = {"swa": swa_specs}
+def tolerance(kind: str) -> dict[str, Any]:
+    """A comparer for each output of a kind of attention."""
+    outputs = {spec.name for spec in SPECS[kind](None) if spec.is_output}
+    return {name: comparer for name, comparer in OUTPUT_TOLERANCE.items() if name in outputs}
 
 
 def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> None:
@@ -28,4 +30,4 @@ def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> Non
     flags = base_parser()
     flags.add_argument("--start-pos", type=int, help="position of every batch's first token, instead of a mixture")
     args = flags.parse_args(argv)
-    run_script(kernel, SPECS[kind](args.start_pos), GOLDEN[kind], OUTPUT_TOLERANCE, args)
+    run_script(kernel, SPECS[kind](args.start_pos), GOLDEN[kind], tolerance(kind), args)
