@@ -47,27 +47,37 @@ def selected_rows(tensors: Mapping[str, np.ndarray], token: int) -> np.ndarray:
 def sparse_attention(tensors: Mapping[str, np.ndarray], weight_dtype: type = np.float32) -> np.ndarray:
     """Attention output before the rotation, [tokens, heads, head_dim] FP32; zero for a token without rows.
 
-    Keys and values are the same rows. The sink joins the softmax of its head with the value zero. weight_dtype: in
-    which the exponentials multiply the values, each relative to the largest of the BLOCK_SIZE places of the index list
-    that it belongs to; their sum stays FP32.
+    weight_dtype: see `attend`.
     """
-    q, sink = tensors["q"], tensors["attn_sink"].astype(np.float32)[:, None]
-    scale = np.float32(q.shape[-1] ** -0.5)
+    q = tensors["q"]
     result = np.zeros(q.shape, np.float32)
     for token in range(len(q)):
         rows = selected_rows(tensors, token).astype(np.float32)
-        if not len(rows):
-            continue
-        logits = q[token].astype(np.float32) @ rows.T * scale
-        page = np.flatnonzero(tensors["cmp_sparse_indices"][token] >= 0) // BLOCK_SIZE
-        first = np.flatnonzero(np.diff(page, prepend=-1))
-        page_top = np.repeat(np.maximum.reduceat(logits, first, axis=1), np.diff(first, append=len(page)), axis=1)
-        weights = np.exp(logits - page_top)
-        top = np.maximum(logits.max(axis=1, keepdims=True), sink)
-        share = np.exp(page_top - top)
-        total = (weights * share).sum(axis=1, keepdims=True) + np.exp(sink - top)
-        result[token] = (f32(weights.astype(weight_dtype)) * share) @ rows / total
+        if len(rows):
+            places = np.flatnonzero(tensors["cmp_sparse_indices"][token] >= 0)
+            result[token] = attend(f32(q[token]), rows, places, tensors["attn_sink"], weight_dtype)
     return result
+
+
+def attend(
+    q: np.ndarray, rows: np.ndarray, places: np.ndarray, attn_sink: np.ndarray, weight_dtype: type = np.float32
+) -> np.ndarray:
+    """Attention of one token, [heads, head_dim] FP32. q: [heads, head_dim] FP32. rows: [rows, head_dim] FP32.
+
+    Keys and values are the same rows. The sink joins the softmax of its head with the value zero. places: of each row
+    in the index list, ascending. weight_dtype: in which the exponentials multiply the values, each relative to the
+    largest of the BLOCK_SIZE places of the list that it belongs to; their sum stays FP32.
+    """
+    sink = f32(attn_sink)[:, None]
+    logits = q @ rows.T * np.float32(q.shape[-1] ** -0.5)
+    page = places // BLOCK_SIZE
+    first = np.flatnonzero(np.diff(page, prepend=-1))
+    page_top = np.repeat(np.maximum.reduceat(logits, first, axis=1), np.diff(first, append=len(page)), axis=1)
+    weights = np.exp(logits - page_top)
+    top = np.maximum(logits.max(axis=1, keepdims=True), sink)
+    share = np.exp(page_top - top)
+    total = (weights * share).sum(axis=1, keepdims=True) + np.exp(sink - top)
+    return (f32(weights.astype(weight_dtype)) * share) @ rows / total
 
 
 def inverse_rope(heads: np.ndarray, freqs_cos: np.ndarray, freqs_sin: np.ndarray) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""What a kernel launches and allocates, in order and by scope: to be compared with a table typed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pto_sim.backend import BackendRun, open_session
+from pto_sim.golden import RunResult, ScalarSpec, TensorSpec, run_jit
+from pto_sim.program.options import RunOptions
+from pto_sim.testing import no_findings, run
+
+
+def arguments(specs: list[TensorSpec | ScalarSpec], seed: int = 0) -> list[np.ndarray]:
+    """The arguments of a kernel, as its script makes them."""
+    return [spec.create_tensor(seed) if isinstance(spec, TensorSpec) else spec.value for spec in specs]
+
+
+def compared(entry: object, specs: list, golden: object, tolerance: dict) -> RunResult:
+    """Run `entry` on its specs and compare as its script does."""
+    with open_session(RunOptions(timing=False, checks=False)):
+        return run_jit(entry, specs, golden, compare_fn=tolerance)
+
+
+def clean_run(entry: object, specs: list) -> BackendRun:
+    """A run with all checks, which must find nothing from a warning on."""
+    done = run(entry, arguments(specs), timing=False)
+    assert no_findings(done)
+    return done
+
+
+def layout(done: BackendRun) -> list[tuple[str, str, str, int]]:
+    """Allocations as (scope, 'alloc', name, bytes) and tasks as (scope, kind, name, blocks), in program order.
+
+    scope: '' is the frame, '2' its second scope, '2.1' the first one in that. kind: AIC, AIV or MIX.
+    """
+    program, lowered = done.program, done.lowered
+    assert program is not None and lowered is not None
+    kinds = [task.kind for task in lowered.workload.tasks if task.kind != "ALLOC"]
+    found, path, opened = [], [], [0]
+    for event in program.events:
+        scope = ".".join(map(str, path))
+        if event.kind == "scope_begin":
+            opened[-1] += 1
+            path.append(opened[-1])
+            opened.append(0)
+        elif event.kind == "scope_end":
+            path.pop()
+            opened.pop()
+        elif event.kind == "alloc":
+            tensor = program.tensors[event.value]
+            found.append((scope, "alloc", tensor.name, tensor.nbytes))
+        elif event.kind == "task":
+            task = program.tasks[event.value]
+            found.append((scope, kinds[event.value], task.name, task.blocks))
+    return found
+
+
+def pipe_bytes(done: BackendRun) -> list[int]:
+    """Sizes of the hidden buffers between cube and vector cores, one for each mixed task."""
+    assert done.lowered is not None
+    return [
+        nbytes
+        for task in done.lowered.workload.tasks
+        for name, nbytes in zip(task.output_names, task.output_nbytes, strict=True)
+        if name.startswith("gm_pipe_buffer")
+    ]
