@@ -66,6 +66,7 @@ QUANT_K_BLOCKS = O_RANK // QUANT_K_TILE
 ROPE_TOK_BLOCKS = T // ROPE_OUT_TOK_TILE
 
 assert WIN == BLOCK_SIZE and T <= ORI_MAX_BLOCKS * BLOCK_SIZE
+assert (T // GATHER_TOKEN_TILE) * ATTN_BLOCKS <= ORI_MAX_BLOCKS * BLOCK_SIZE, "each gather block touches its own row"
 assert T % GATHER_TOKEN_TILE == 0 and T % BIAS_TOKEN_TILE == 0 and T % QUANT_TOKEN_TILE == 0 and T % A_T_TILE == 0
 assert H % QK_M_TILE == 0 and QK_M_TILE % H_TILE == 0 and H % O_GROUPS == 0 and H % ROPE_HEAD_TILE == 0
 assert O_RANK % B_K_TILE == 0 and QUANT_K_TILE % QUANT_TILE == 0 and O_LORA % A_N_TILE == 0 and D % B_N_TILE == 0
@@ -110,6 +111,10 @@ def prefill_sparse_attn(
         # A tile of rows is put together on chip and stored at once. A place without a row is zero: its weight is
         # zero as well, but memory that nobody wrote could hold NaN.
         for g_block in pl.spmd((T // GATHER_TOKEN_TILE) * ATTN_BLOCKS, name_hint="gather_kv"):
+            # Writing a row back unchanged makes the ring an output of this task: a later task that commits the run's
+            # rows to the ring then waits for it. The runtime does not order a write behind a read by itself.
+            g_touch = ori_kv_flat[g_block : g_block + 1, :]
+            ori_kv_flat[g_block : g_block + 1, :] = g_touch
             g_tokens = g_block // ATTN_BLOCKS
             g_k0 = (g_block - g_tokens * ATTN_BLOCKS) * ATTN_K_TILE
             for g_i in pl.range(GATHER_TOKEN_TILE):

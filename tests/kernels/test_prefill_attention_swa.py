@@ -1,0 +1,216 @@
+"""Prefill attention without compression: reference, kernel against reference, faults, launches and scratch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kernels.dsv4 import config, prefill_attention_fixtures
+from kernels.dsv4.attention_fixtures import SWA
+from pto_sim.testing import run
+
+from .kernel_layout import arguments, clean_run, compared, differences, layout, pipe_bytes
+from .sandbox import load
+
+SMALL = dataclasses.replace(
+    config.FLASH,
+    hidden_size=1024,
+    num_attention_heads=32,
+    head_dim=256,
+    q_lora_rank=512,
+    o_groups=4,
+    o_lora_rank=256,
+    index_topk=256,
+    max_position_embeddings=1024,
+)
+SIZES = {"FLASH": SMALL}
+MODULES = ("prefill_attention_swa", "prefill_attention_script")
+
+
+def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
+    """The entry, its specs, the reference and the tolerance: what `compared` takes.
+
+    strong: rows of the ring as large as those of the run, and a sink that weighs as much as many of them.
+    """
+    kernel, script = load(tmp_path, *MODULES, **options)
+    specs = {spec.name: spec for spec in script.swa_specs(start_pos, num_tokens)}
+    if strong:
+        specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 30
+        specs["attn_sink"].init_value = 4.0
+    golden = script.golden_prefill_attention_swa
+    return kernel.prefill_attention_swa_test, list(specs.values()), golden, script.tolerance("swa", num_tokens)
+
+
+@pytest.mark.parametrize(
+    ("start_pos", "num_tokens", "strong"),
+    [(0, 128, False), (128, 128, False), (50, 128, True), (300, 77, True)],
+)
+def test_small_kernel_equals_its_reference(tmp_path, start_pos, num_tokens, strong):
+    result = compared(*loaded(tmp_path, start_pos, num_tokens, strong, sizes=SIZES))
+    assert result.passed, result.error
+
+
+LAYER, SPARSE, QKV = "prefill_attention_swa.py", "prefill_sparse_attn.py", "qkv_proj_rope.py"
+FAULTS = {
+    "another token committed": (LAYER, "kv[w_t : w_t + 1, 0:HEAD_DIM]", "kv[w_t // 2 : w_t // 2 + 1, 0:HEAD_DIM]"),
+    "last token not committed": (LAYER, "if w_t < num_tokens", "if w_t < num_tokens - 1"),
+    "committed two by two": (LAYER, "[w_row : w_row + 1", "[w_row // 2 : w_row // 2 + 1"),
+    "cos and sin exchanged": (LAYER, "rope_rows(freqs_cos, freqs_sin,", "rope_rows(freqs_sin, freqs_cos,"),
+    "norm written elsewhere": (LAYER, "attn_norm_w, x_normed)", "attn_norm_w, x_mixed)"),
+    "rotation by number, not position": (QKV, "pl.cast(pl.read(position_ids, [r_t]), pl.INDEX)", "r_t"),
+    "keys turned the other way": (QKV, "pl.mul(v_swapped, v_sign)", "pl.mul(v_swapped, pl.neg(v_sign))"),
+    "query head not normalised": (QKV, "pl.row_expand_mul(h_turned, h_inv)", "h_turned"),
+    "old rows of other positions": (SPARSE, "BLOCK_SIZE + g_raw % BLOCK_SIZE", "BLOCK_SIZE + g_raw // 2 % BLOCK_SIZE"),
+    "missing softmax scale": (SPARSE, "pl.mul(a_raw, SOFTMAX_SCALE)", "pl.mul(a_raw, 1.0)"),
+    "dropped sink": (SPARSE, "pl.add(m_sum, pl.exp(pl.sub(m_sink_col, m_max)))", "m_sum"),
+    "streams mixed the wrong way": ("hc_post.py", "h_in * HC_MULT + h_out", "h_out * HC_MULT + h_in"),
+    "gate without balancing": ("hc_pre.py", "pl.pipeline(HC_SINKHORN_ITER - 1, stage=2)", "pl.pipeline(1, stage=2)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_small_planted_fault_is_caught(tmp_path, name):
+    said = differences(*loaded(tmp_path, 50, strong=True, sizes=SIZES, fault=FAULTS[name]))
+    assert any(said)
+
+
+def test_gather_that_does_not_touch_the_ring_races_with_its_update(tmp_path):
+    line = "ori_kv_flat[g_block : g_block + 1, :] = g_touch"
+    entry, specs, *_ = loaded(tmp_path, 50, sizes=SIZES, fault=(SPARSE, line, "g_unused = g_touch"))
+    assert "PTO431" in {finding.code for finding in run(entry, arguments(specs), timing=False).findings}
+
+
+def test_small_kernel_has_no_differences_without_a_fault(tmp_path):
+    assert differences(*loaded(tmp_path, 50, strong=True, sizes=SIZES)) == ["", ""]
+
+
+@pytest.mark.flash
+@pytest.mark.parametrize(("start_pos", "num_tokens"), [(0, 128), (128, 128), (200, 77)])
+def test_kernel_equals_its_reference(tmp_path, start_pos, num_tokens):
+    result = compared(*loaded(tmp_path, start_pos, num_tokens))
+    assert result.passed, result.error
+
+
+# (scope, kind or alloc, name, blocks or bytes)
+LAYOUT = [
+    ("", "alloc", "post", 128 * 4 * 4),
+    ("", "alloc", "comb", 128 * 16 * 4),
+    ("", "alloc", "rope_cos_t", 128 * 64 * 2),
+    ("", "alloc", "rope_sin_t", 128 * 64 * 2),
+    ("", "alloc", "q", 128 * 64 * 512 * 2),
+    ("", "alloc", "kv", 128 * 512 * 2),
+    ("1", "alloc", "x_mixed", 128 * 4096 * 2),
+    ("1", "alloc", "mixes_gm", 128 * 32 * 4),
+    ("1", "MIX", "hc_pre_1spmd", 8),
+    ("1", "alloc", "x_normed", 128 * 4096 * 2),
+    ("1", "AIV", "rms_norm", 16),
+    ("1", "AIV", "qkv_rope_rows", 8),
+    ("1", "alloc", "qr", 128 * 1024),
+    ("1", "alloc", "qr_scale", 128 * 4),
+    ("1", "alloc", "qr_fp32", 128 * 1024 * 4),
+    ("1", "AIV", "qr_proj_seed", 1),
+    ("1", "AIC", "qr_proj_matmul", 8),
+    ("1", "AIV", "qr_rms_norm_quant", 16),
+    ("1", "alloc", "q_proj_fp32", 128 * 32768 * 4),
+    ("1", "alloc", "q_proj_i32", 128 * 32768 * 4),
+    ("1", "AIC", "qproj_matmul", 16),
+    ("1", "AIV", "qproj_dequant", 16),
+    ("1", "AIV", "q_head_rms_nope_rope", 32),
+    ("1", "alloc", "kv_fp32", 128 * 512 * 4),
+    ("1", "AIV", "kv_proj_seed", 1),
+    ("1", "AIC", "kv_proj_matmul", 8),
+    ("1", "AIV", "kv_rms_norm_rope", 8),
+    ("", "alloc", "cmp_kv_dummy", 2 * 128 * 512 * 2),
+    ("", "alloc", "cmp_block_table_dummy", 2 * 4),
+    ("", "AIV", "prefill_swa_dummy_cmp_table", 1),
+    ("", "alloc", "attn_out", 128 * 4096 * 2),
+    ("", "alloc", "sparse_kv", 128 * 384 * 512 * 2),
+    ("", "alloc", "sparse_bias", 128 * 384 * 4),
+    ("2", "AIV", "gather_kv", 96),
+    ("2", "AIV", "build_bias", 8),
+    ("", "alloc", "attn_rope_stage", 128 * 64 * 64 * 4),
+    ("", "alloc", "o_packed", 8 * 128 * 4096 * 2),
+    ("3", "alloc", "sparse_blk_mi", 24576 * 4),
+    ("3", "alloc", "sparse_blk_li", 24576 * 4),
+    ("3", "alloc", "sparse_blk_oi", 24576 * 512 * 4),
+    ("3", "MIX", "qk_pv", 128),
+    ("3", "AIV", "merge_norm", 128),
+    ("4", "alloc", "rope_cos_il", 128 * 64 * 4),
+    ("4", "alloc", "rope_sin_signed", 128 * 64 * 4),
+    ("4", "AIV", "rope_cs", 2),
+    ("4", "AIV", "rope", 32),
+    ("4", "alloc", "o_r", 128 * 8192 * 4),
+    ("4", "alloc", "o_r_amax_parts", 64 * 128 * 4),
+    ("4", "MIX", "proj_a", 64),
+    ("4", "alloc", "o_r_i8", 128 * 8192),
+    ("4", "alloc", "o_r_scale_dq", 128 * 4),
+    ("4", "AIV", "quant", 32),
+    ("4", "MIX", "proj_b", 32),
+    ("", "AIV", "prefill_swa_cache_writeback", 1),
+    ("", "AIV", "hc_post", 32),
+]
+
+
+@pytest.mark.flash
+@pytest.mark.parametrize("start_pos", [0, 128])
+def test_launches_scratch_and_scopes(tmp_path, start_pos):
+    entry, specs, *_ = loaded(tmp_path, start_pos)
+    done = clean_run(entry, specs)
+    assert layout(done) == LAYOUT
+    assert pipe_bytes(done) == [256 * 1024, 8192 * 1024, 2048 * 1024, 1024 * 1024]
+
+
+# Reference and fixture
+
+
+def test_reference_does_not_depend_on_where_runs_end(tmp_path):
+    """128 tokens in one run, or 77 and then 51 which find the others in the ring, give the same streams and ring."""
+    _, script = load(tmp_path, *MODULES, sizes=SIZES)
+
+    def inputs(start_pos, num_tokens):
+        specs = script.swa_specs(start_pos, num_tokens)
+        return {spec.name: np.array(value) for spec, value in zip(specs, arguments(specs), strict=True)}
+
+    whole, first, second = inputs(40, 128), inputs(40, 77), inputs(117, 51)
+    first["kv_cache"] = whole["kv_cache"].copy()
+    second["x_hc"][:51] = whole["x_hc"][77:]
+    for tensors in (whole, first):
+        script.golden_prefill_attention_swa(tensors)
+    second["kv_cache"] = first["kv_cache"].copy()
+    script.golden_prefill_attention_swa(second)
+    parts = np.concatenate([first["x_out"][:77], second["x_out"][:51]]).astype(np.float32)
+    # An INT8 value may go the other way where the last bit of a sum does.
+    close = np.isclose(parts, whole["x_out"].astype(np.float32), rtol=1 / 64, atol=2e-3)
+    assert close.mean() > 0.999
+    assert np.isclose(second["kv_cache"].astype(float), whole["kv_cache"].astype(float), rtol=1 / 64).mean() > 0.999
+
+
+def test_reference_without_projection_only_mixes_the_streams(tmp_path):
+    _, script = load(tmp_path, *MODULES, sizes=SIZES)
+    specs = script.swa_specs(0, 100)
+    tensors = {spec.name: np.array(value) for spec, value in zip(specs, arguments(specs), strict=True)}
+    tensors["wo_b_scale"][:] = 0
+    tensors["hc_attn_scale"][:] = 0  # the gate is its bases alone
+    tensors["hc_attn_base"][8:] = 0  # all streams count the same
+    script.golden_prefill_attention_swa(tensors)
+    mean = tensors["x_hc"].astype(float).mean(axis=1, keepdims=True)
+    assert np.abs(tensors["x_out"].astype(float) - mean).max() < 5e-3
+    assert not tensors["kv_cache"][0, 100:].any() and tensors["kv_cache"][0, :100].any(axis=(1, 2)).all()
+
+
+def test_fixture_of_a_run():
+    step = prefill_attention_fixtures.PrefillStep(SWA, 250, num_tokens=10)
+    assert step.positions[:11].tolist() == [*range(250, 260), 10]
+    assert step.ring_slots[:11].tolist() == [122, 123, 124, 125, 126, 127, 0, 1, 2, 3, -1]
+    assert step.ring(0)[0].any(axis=(1, 2)).all() and not step.streams(0)[10:].any()
+    few = prefill_attention_fixtures.PrefillStep(SWA, 3).ring(0)[0]
+    assert few[:3].any(axis=(1, 2)).all() and not few[3:].any()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [((0, 0), "num_tokens=0"), ((0, 129), "1 to 128"), ((8100, 128), "0 to 8064"), ((-1, 5), "start_pos=-1")],
+)
+def test_fixture_refuses_what_does_not_exist(given, said):
+    with pytest.raises(ValueError, match=said):
+        prefill_attention_fixtures.PrefillStep(SWA, *given)
