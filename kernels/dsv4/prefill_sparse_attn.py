@@ -177,7 +177,6 @@ def prefill_sparse_attn(
         # are keys and values at once. Two head tiles share one product, so a row reaches the cube half as often.
         for a_t in pl.spmd(T, name_hint="qk_pv"):
             if a_t < num_tokens:
-                a_stat_base = a_t * TOKEN_STATS
                 for a_blk in pl.range(ATTN_BLOCKS):
                     a_col0 = a_blk * ATTN_K_TILE
                     a_row0 = a_t * PADDED_TOPK + a_col0
@@ -199,18 +198,17 @@ def prefill_sparse_attn(
                             a_tile = a_pair * (QK_M_TILE // H_TILE) + a_half
                             a_r0 = a_half * H_TILE
                             a_r1 = a_r0 + H_TILE
-                            a_stat = a_stat_base + (a_tile * ATTN_BLOCKS + a_blk) * H_TILE
+                            a_stat = a_t * TOKEN_STATS + (a_tile * ATTN_BLOCKS + a_blk) * H_TILE
                             sparse_blk_mi[a_stat : a_stat + H_TILE, 0:1] = a_max[a_r0:a_r1, 0:1]
                             sparse_blk_li[a_stat : a_stat + H_TILE, 0:1] = a_sum[a_r0:a_r1, 0:1]
                             sparse_blk_oi[a_stat : a_stat + H_TILE, 0:HEAD_DIM] = a_out[a_r0:a_r1, 0:HEAD_DIM]
 
         # Blocks are rescaled to their common maximum; a block without any row ends with the factor exp(-3e38) = 0.
         for m_t in pl.spmd(T, name_hint="merge_norm"):
-            m_stat_base = m_t * TOKEN_STATS
             for m_tile in pl.range(HEAD_TILES):
                 m_h0 = m_tile * H_TILE
                 if m_t < num_tokens:
-                    m_base = m_stat_base + m_tile * ATTN_BLOCKS * H_TILE
+                    m_base = m_t * TOKEN_STATS + m_tile * ATTN_BLOCKS * H_TILE
                     m_max = sparse_blk_mi[m_base : m_base + H_TILE, 0:1]
                     m_sum = sparse_blk_li[m_base : m_base + H_TILE, 0:1]
                     m_out = sparse_blk_oi[m_base : m_base + H_TILE, 0:HEAD_DIM]
