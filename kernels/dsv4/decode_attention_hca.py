@@ -134,8 +134,8 @@ def attention_hca(
         # fmt: on
 
         x_normed_bsd = pl.reshape(x_normed_t, [B, S, D])
-        # pto-sim: ignore[PTO406] the compressor's own output; attention reads the compressed cache
-        cmp_kv_proj = pl.create_tensor([B, S, HEAD_DIM], dtype=pl.FP32)
+        # The compressor's own output; attention reads the compressed cache.
+        cmp_kv_proj = pl.create_tensor([B, S, HEAD_DIM], dtype=pl.FP32)  # pto-sim: ignore[PTO406] of the compressor
         position_ids_bsd = pl.reshape(position_ids, [B, S])
         cmp_slot_mapping_bsd = pl.reshape(cmp_slot_mapping, [B, S])
         state_slot_mapping_bsd = pl.reshape(state_slot_mapping, [B, S])

@@ -61,8 +61,8 @@ def compressor_ratio128(
     x: normalised activations. kv: written in row 0 of a batch that completes a window. compress_state: values and
     scores of every position, in pages; read through compress_state_block_table, written to the rows that
     state_slot_mapping names (-1: none). wkv, wgate: projections to value and score. ape: added to the score, by
-    position in its window. norm_w: factors of the norm. cos, sin: rotation at each batch's window. cmp_kv_cache: the compressed
-    rows, written where cmp_slot_mapping says for the window's last token. position_ids: of every token.
+    position in its window. norm_w: factors of the norm. cos, sin: rotation at each batch's window. cmp_kv_cache: the
+    compressed rows, written where cmp_slot_mapping says for the window's last token. position_ids: of every token.
     """
     batches = pl.tensor.dim(x, 0)
     step = pl.tensor.dim(x, 1)

@@ -47,10 +47,10 @@ def check_script(path: Path) -> None:
 def execute(path: Path, argv: list[str], seed: int | None = None) -> ScriptEnd:
     """Run the script at `path` as Python itself would, with `argv` behind its name.
 
-    seed: of every generator that the script does not seed itself; None leaves them alone.
+    seed: of every generator that the script does not seed itself; None is 0, so that a run can be repeated.
     Errors of pto_sim and Ctrl-C pass through; anything else that the script raises is returned as text.
     """
-    with served_names(), _as_main(str(path), argv, path.resolve().parent), _seeded(seed), _pytest_plugin():
+    with served_names(), _as_main(str(path), argv, path.resolve().parent), _seeded(seed or 0), _pytest_plugin():
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
