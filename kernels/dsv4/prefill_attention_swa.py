@@ -101,15 +101,15 @@ def prefill_attention_swa(
         # fmt: on
 
     # This layer compresses nothing. The attention has compressed rows and their table as parameters all the same.
-    cmp_kv_dummy = pl.create_tensor(  # pto-sim: ignore[PTO405] no list names a compressed row
-        [CMP_BLOCKS, BLOCK_SIZE, 1, HEAD_DIM], dtype=pl.BF16
-    )
     cmp_block_table_dummy = pl.create_tensor(  # pto-sim: ignore[PTO406] no list names a compressed row
         [CMP_BLOCKS], dtype=pl.INT32
     )
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="prefill_swa_dummy_cmp_table"):
         for d_page in pl.range(CMP_BLOCKS):
             pl.write(cmp_block_table_dummy, [d_page], pl.cast(0, pl.INT32))
+    cmp_kv_dummy = pl.create_tensor(  # pto-sim: ignore[PTO405] no list names a compressed row
+        [CMP_BLOCKS, BLOCK_SIZE, 1, HEAD_DIM], dtype=pl.BF16
+    )
     attn_out = pl.create_tensor([T, D], dtype=pl.BF16)
     # fmt: off
     prefill_sparse_attn(

@@ -167,7 +167,6 @@ def qkv_proj_rope(
             qr[n_t0 : n_t0 + T_TILE, n_q0 : n_q0 + Q_LORA_TILE] = pl.cast(n_half, target_type=pl.INT8, mode="trunc")
 
     # Up to all heads, as INT32 through GM: the cube runs ahead and does not wait for the vector core.
-    q_proj_fp32 = pl.create_tensor([tokens, Q_WIDTH], dtype=pl.FP32)
     q_proj_i32 = pl.create_tensor([tokens, Q_WIDTH], dtype=pl.INT32)
     for p_block in pl.spmd(Q_WIDTH // QPROJ_N_TILE // QPROJ_GROUP, name_hint="qproj_matmul"):
         p_first = p_block * QPROJ_GROUP
@@ -184,6 +183,7 @@ def qkv_proj_rope(
                     p_w = wq_b[p_k0 : p_k0 + QPROJ_K_TILE, p_n0 : p_n0 + QPROJ_N_TILE]
                     p_acc = pl.matmul_acc(p_acc, p_x, p_w)
                 q_proj_i32[p_t0 : p_t0 + QPROJ_M_TILE, p_n0 : p_n0 + QPROJ_N_TILE] = p_acc
+    q_proj_fp32 = pl.create_tensor([tokens, Q_WIDTH], dtype=pl.FP32)
     for d_block in pl.spmd(Q_WIDTH // DEQUANT_N_TILE // DEQUANT_GROUP, name_hint="qproj_dequant"):
         d_first = d_block * DEQUANT_GROUP
         for d_i in pl.pipeline(DEQUANT_GROUP, stage=2):
