@@ -104,7 +104,7 @@ def _block_spans(run: TaskRun) -> Iterator[BlockSpan]:
         for core, cycles in zip(block.cores, busy[id(timing)], strict=True):
             yield BlockSpan(
                 run.index, block.index, core.name, block.start_us, block.end_us, dispatched, block.received_us,
-                block.seen_us, timing.total_cycles, cycles,
+                block.seen_us, cycles,
             )  # fmt: skip
 
 

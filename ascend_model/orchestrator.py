@@ -41,7 +41,7 @@ class Orchestrator:
                 orchestration.end_scope()
                 for ring in orchestration.rings:
                     orchestration.advance(ring)
-                yield from self._work("end scope", None, costs.scope_end_us)
+                yield from self._work("end scope", "", None, costs.scope_end_us)
             else:
                 yield from self._submit(self._state.runs[event.task])
         self.reading = orchestration.finish("simulated", self._frame_depth)
@@ -49,19 +49,21 @@ class Orchestrator:
 
     def _submit(self, run: TaskRun) -> Process:
         orchestration, costs = self._state.orchestration, self._state.costs
-        yield from self._work(f"code before {run.task.name}", run.index, costs.user_code_us)
+        yield from self._work("code before", run.task.name, run.index, costs.user_code_us)
         self._check_sync_start(run)
         yield from self._until_unblocked(run, orchestration.allocate)
         cost = costs.alloc_us if run.task.kind == "ALLOC" else costs.submit_us
-        step = yield from self._work(f"submit {run.task.name}", run.index, cost)
+        step = yield from self._work("submit", run.task.name, run.index, cost)
         yield from self._until_unblocked(run, orchestration.wire)
         self._state.submitted(run, self._step or step)
 
-    def _work(self, what: str, task: int | None, duration_us: float) -> Generator[simpy.Event, Any, Step]:
+    def _work(self, kind: str, of: str, task: int | None, duration_us: float) -> Generator[simpy.Event, Any, Step]:
+        """A step of this thread; of: the task that it is about, '' for none."""
         start = self._env.now
         yield self._env.timeout(duration_us)
+        what = f"{NAME}: {kind} {of}".rstrip()
         self._step = self._state.record(
-            Step(f"{NAME}: {what}", task, WaitReason.RUNTIME.value, start, self._env.now, self._step)
+            Step(what, task, WaitReason.RUNTIME.value, start, self._env.now, self._step, thread=NAME, kind=kind)
         )
         return self._step
 

@@ -63,11 +63,16 @@ class Scheduler:
         del self._state.waits[self._name]
 
     def _work(
-        self, what: str, run: TaskRun, duration_us: float, cause: Step | None
+        self, kind: str, run: TaskRun, duration_us: float, cause: Step | None, *, of: TaskRun, count: int = 1
     ) -> Generator[simpy.Event, Any, Step]:
+        """A step of this thread for `run`, called after the task `of` that it is about; count: blocks."""
         start = self._env.now
         yield self._env.timeout(duration_us)
-        step = Step(f"{self._name}: {what}", run.index, WaitReason.RUNTIME.value, start, self._env.now, cause)
+        what = f"{self._name}: {kind} {of.task.name}{f' x{count}' if kind == 'dispatch' else ''}"
+        step = Step(
+            what, run.index, WaitReason.RUNTIME.value, start, self._env.now, cause,
+            thread=self._name, kind=kind, count=count,
+        )  # fmt: skip
         return self._state.record(step)
 
     # -- completion ---------------------------------------------------------------------------------------
@@ -100,10 +105,10 @@ class Scheduler:
     def _complete(self, run: TaskRun, cause: Step | None) -> Generator[simpy.Event, Any, None]:
         """Completes a task and tells its consumers one by one; each may be claimed at once by another thread."""
         state = self._state
-        step = yield from self._work(f"complete {run.task.name}", run, self._costs.complete_us, cause)
+        step = yield from self._work("complete", run, self._costs.complete_us, cause, of=run)
         state.orchestration.complete(run.index)
         for consumer in run.consumers:
-            step = yield from self._work(f"resolve {consumer.task.name}", run, self._costs.resolve_us, step)
+            step = yield from self._work("resolve", run, self._costs.resolve_us, step, of=consumer)
             state.producer_completed(consumer, step)
         self._deferred.append(run.index)
         if len(self._deferred) >= MAX_DEFERRED_RELEASES:
@@ -168,7 +173,7 @@ class Scheduler:
         if self._index not in run.claimed_by:
             run.claimed_by.add(self._index)
             cost += self._costs.dispatch_us
-        step = yield from self._work(f"dispatch {run.task.name} x{len(blocks)}", run, cost, cause)
+        step = yield from self._work("dispatch", run, cost, cause, of=run, count=len(blocks))
         for block in blocks:
             block.dispatch = step
         self._env.process(self._device.deliver(blocks))

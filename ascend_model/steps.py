@@ -15,7 +15,8 @@ BUSY = "busy"
 class Step:
     """Something that took time, in microseconds.
 
-    cause: the step whose end let this one start. gap: why this one did not start at that very moment.
+    cause: the step whose end let this one start. gap: why this one did not start at that very moment. thread, kind,
+    count: see `PathStep`.
     """
 
     what: str
@@ -25,10 +26,15 @@ class Step:
     end_us: float
     cause: Step | None = None
     gap: WaitReason = WaitReason.RUNTIME
+    thread: str = ""
+    kind: str = ""
+    count: int = 1
 
     def as_path_step(self) -> PathStep:
         """The step without its cause."""
-        return PathStep(self.what, self.task, self.reason, self.start_us, self.end_us)
+        return PathStep(
+            self.what, self.task, self.reason, self.start_us, self.end_us, self.thread, self.kind, self.count
+        )
 
 
 def latest(first: Step | None, second: Step | None) -> Step | None:

@@ -45,7 +45,7 @@ class BlockSpan:
     """One block of a task on one core: `core` is 'AIC_3', 'AIV_7', ... Times in microseconds.
 
     dispatch_us: a scheduler had published it; received_us: the core took it up; seen_us: a scheduler could see that
-    it had finished. total_cycles, busy_cycles: of this core's pipes, by pipe, when the block runs alone.
+    it had finished. busy_cycles: of this core's pipes, by pipe, when the block runs alone.
     """
 
     task: int
@@ -56,7 +56,6 @@ class BlockSpan:
     dispatch_us: float = 0.0
     received_us: float = 0.0
     seen_us: float = 0.0
-    total_cycles: int = 0
     busy_cycles: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -72,13 +71,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class PathStep:
-    """A piece of the critical path. `what` names the task or the runtime step; `reason` says why it waited."""
+    """A piece of the critical path. `what` names the task or the runtime step; `reason` says why it waited.
+
+    Of a step of the runtime: thread ('orchestrator', 'scheduler 0', ...), kind ('submit', 'dispatch', 'complete',
+    'resolve', ...) and count, the blocks it dealt with. Empty and 1 for anything else.
+    """
 
     what: str
     task: int | None
     reason: str
     start_us: float
     end_us: float
+    thread: str = ""
+    kind: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _failure(text: str) -> str:
         return "not modelled"
     if re.search(r"invalid choice: 'a2a3'", text):
         return "a5"
-    if re.search(r"^PTO902:", text, re.MULTILINE):
+    if re.search(r"^\W*PTO902:", text, re.MULTILINE):  # in a line of its own, or in the frame of a report
         return "ring heap"
     return "finding" if re.search(r"PTO(101|203|40\d|43\d)", text) else "fail"
 

@@ -46,16 +46,16 @@ def before_attention(tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.
 
 
 def after_attention(
-    tensors: Tensors, projected: Projected, rows: np.ndarray, post: np.ndarray, comb: np.ndarray
+    tensors: Tensors, projected: Projected, rows: np.ndarray, post: np.ndarray, comb: np.ndarray, table: np.ndarray
 ) -> None:
-    """Attend to `rows`, commit the step's rows to the ring, and fill x_out and kv_cache."""
+    """Attend to `rows`, commit the step's rows to the ring, and fill x_out and kv_cache. table: pages of the ring."""
     cos, sin = rotations(tensors)
     attended = np.zeros((len(cos), FLASH.hidden_size), BF16)
     golden_sparse_attn(
         {
             "q": projected.q,
             "ori_kv": tensors["kv_cache"],
-            "ori_block_table": tensors["block_table" if "block_table" in tensors else "ori_block_table"],
+            "ori_block_table": table,
             "mtp_kv_overlay": projected.kv,
             "cmp_kv": tensors["cmp_kv"],
             "cmp_block_table": tensors["cmp_block_table"],
@@ -110,7 +110,7 @@ def golden_attention_hca(tensors: Tensors) -> None:
     slots = np.arange(limit)[None]
     compressed = np.where(slots < seen, FLASH.sliding_window + step + slots, -1).astype(np.int32)
     rows = np.concatenate([window_rows(positions, FLASH.sliding_window, step), compressed], axis=1)
-    after_attention(tensors, projected, rows, post, comb)
+    after_attention(tensors, projected, rows, post, comb, tensors["ori_block_table"])
 
 
 def golden_attention_swa(tensors: Tensors) -> None:
@@ -119,4 +119,4 @@ def golden_attention_swa(tensors: Tensors) -> None:
     batches = len(tensors["block_table"])
     positions = tensors["position_ids"]
     rows = window_rows(positions, FLASH.sliding_window, len(positions) // batches)
-    after_attention(tensors, projected, rows, post, comb)
+    after_attention(tensors, projected, rows, post, comb, tensors["block_table"])

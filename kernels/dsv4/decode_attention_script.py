@@ -19,10 +19,9 @@ SPECS: dict[str, Callable[[int | None], list[TensorSpec]]] = {"swa": swa_specs, 
 GOLDEN: dict[str, Callable[[Tensors], None]] = {"swa": golden_attention_swa, "hca": golden_attention_hca}
 
 
-def tolerance(kind: str) -> dict[str, Any]:
-    """A comparer for each output of a kind of attention."""
-    outputs = {spec.name for spec in SPECS[kind](None) if spec.is_output}
-    return {name: comparer for name, comparer in OUTPUT_TOLERANCE.items() if name in outputs}
+def tolerance(specs: Sequence[TensorSpec]) -> dict[str, Any]:
+    """A comparer for each output among the arguments."""
+    return {spec.name: OUTPUT_TOLERANCE[spec.name] for spec in specs if spec.is_output}
 
 
 def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> None:
@@ -30,4 +29,5 @@ def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> Non
     flags = base_parser()
     flags.add_argument("--start-pos", type=int, help="position of every batch's first token, instead of a mixture")
     args = flags.parse_args(argv)
-    run_script(kernel, SPECS[kind](args.start_pos), GOLDEN[kind], tolerance(kind), args)
+    specs = SPECS[kind](args.start_pos)
+    run_script(kernel, specs, GOLDEN[kind], tolerance(specs), args)

@@ -78,8 +78,9 @@ def check_request(
 ) -> RunRequest:
     """Check both dictionaries for the backend that `options` name.
 
-    Raises InputError (PTO018) for an unknown key or value, UnsupportedError for what the simulator cannot do. The
-    seed of `options` wins over runtime_cfg['seed']; without either it is 0. PYPTO_BENCH asks for repeated launches.
+    Raises InputError: PTO018 for an unknown key or value, PTO026 for times without a cycle model; UnsupportedError for
+    what the simulator cannot do. The seed of `options` wins over runtime_cfg['seed']; without either it is 0.
+    PYPTO_BENCH asks for repeated launches.
     """
     runtime, compiling = _renamed(dict(runtime_cfg or {})), dict(compile_cfg or {})
     seed = options.seed if options.seed is not None else runtime.pop("seed", None)
@@ -88,7 +89,7 @@ def check_request(
     if options.backend != "sim":
         kept = tuple(sorted(runtime.items()))
         return RunRequest(0 if seed is None else int(seed), artifacts, (), kept)
-    _check_simulated(runtime)
+    _check_simulated(runtime, options)
     _check_compile_cfg(compiling)
     asked = {key: runtime.pop(key, compiling.get(key)) for key in _RING_KEYS}
     return RunRequest(
@@ -122,7 +123,7 @@ def _checked_level(key: str, value: Any) -> int:
     return int(level)
 
 
-def _check_simulated(runtime: Mapping[str, Any]) -> None:
+def _check_simulated(runtime: Mapping[str, Any], options: RunOptions) -> None:
     platform = runtime.get("platform", "a2a3")
     if platform not in PLATFORMS:
         raise InputError(
@@ -133,6 +134,14 @@ def _check_simulated(runtime: Mapping[str, Any]) -> None:
     event = runtime.get("enable_pmu") or 0
     if int(event) not in _PMU_EVENTS:
         raise UnsupportedError(f"enable_pmu={event} (counters of that event group)", hint="use 2, pipe utilisation")
+    timed = [key for key in ("enable_chip_swimlane", "enable_pmu") if runtime.get(key)]
+    if timed and not options.timing:
+        raise InputError(
+            "PTO026",
+            f"{timed[0]} asks for times, and --no-timing leaves them out",
+            values=f"{timed[0]}={runtime[timed[0]]!r}",
+            hint=f"run without --no-timing, or without {timed[0]}",
+        )
     level = runtime.get("log_level")
     if level is not None and level not in LOG_LEVELS:
         raise InputError(

@@ -99,7 +99,7 @@ class _Lowering:
             ),
             TaskFacts(
                 task=task, name=f"alloc_{task}", kind="ALLOC",
-                tensors=tuple(index for kind, index in batch.members if kind == "tensor"),
+                members=batch.members,
             ),
         )  # fmt: skip
 

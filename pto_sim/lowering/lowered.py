@@ -63,8 +63,8 @@ class TaskFacts:
 
     record: index into Program.tasks, -1 for an allocation batch. directions: (tensor name, direction) in
     argument order, directions as the runtime names them, the pipe buffer last. onchip_peak_bytes: by memory
-    (vec, mat, left, right, acc), the largest over the task's streams. tensors: indices into Program.tensors of what an
-    allocation batch owns.
+    (vec, mat, left, right, acc), the largest over the task's streams. members: what an allocation batch owns, in order:
+    ('tensor', index into Program.tensors) or ('pipe', index into Program.tasks of the launch whose buffer it is).
     """
 
     task: int
@@ -75,7 +75,12 @@ class TaskFacts:
     l0_tiles: tuple[L0Use, ...] = ()
     onchip_peak_bytes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     directions: tuple[tuple[str, str], ...] = ()
-    tensors: tuple[int, ...] = ()
+    members: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def tensors(self) -> tuple[int, ...]:
+        """Indices into Program.tensors of what an allocation batch owns."""
+        return tuple(index for kind, index in self.members if kind == "tensor")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,11 @@ def begin(directory: Path) -> None:
     write_text(directory / MARKER, "This run has not finished. Files here may be missing.\n")
     for name in (REPORT, PROGRAM, TRACE, PAGE):
         (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / DFX, ignore_errors=True)
+    if (directory / DFX).exists():
+        try:
+            shutil.rmtree(directory / DFX)
+        except OSError as error:  # what is left would be read as this run's
+            raise _not_writable(directory / DFX, error) from error
     for inner in directory.glob(f"{INNER}*"):
         if (inner / REPORT).exists() or (inner / MARKER).exists():
             shutil.rmtree(inner)

@@ -22,6 +22,26 @@ def test_script_runs_as_main_with_its_arguments(cli, write):
     assert "PASSED" in result.stdout and EXPECTED[:12] in result.stdout
 
 
+DRAWS = """
+import random
+import numpy as np
+import sys
+print("drawn:", random.random(), np.random.rand(), np.random.default_rng().random())
+sys.exit(3)
+"""
+
+
+def drawn(result):
+    return next(line for line in result.stdout.splitlines() if line.startswith("drawn:"))
+
+
+def test_a_run_without_a_seed_can_be_repeated(cli, write):
+    script = write(DRAWS)
+    first = drawn(cli(*QUICK, script))
+    assert drawn(cli(*QUICK, script)) == first == drawn(cli(*QUICK, "--seed", "0", script))
+    assert drawn(cli(*QUICK, "--seed", "1", script)) != first
+
+
 def test_script_imports_from_its_own_folder(cli, write):
     write("VALUE = 1.0\n", name="sibling_of_the_kernel.py")
     script = write(changes=[("import sys", "import sys\nfrom sibling_of_the_kernel import VALUE"), ("1.0)", "VALUE)")])

@@ -42,6 +42,14 @@ def test_artifacts_are_asked_for_by_key(key, file):
     assert found.artifacts == (file,) and found.notes == ()
 
 
+@pytest.mark.parametrize("key", ["enable_chip_swimlane", "enable_pmu"])
+def test_times_need_the_cycle_model(key):
+    with pytest.raises(InputError, match=f"(?s){key} asks for times.*run without --no-timing") as caught:
+        request({key: 2}, timing=False)
+    assert caught.value.code == "PTO026"
+    assert request({"enable_dep_gen": True}, timing=False).artifacts == ("deps.json",)
+
+
 def test_counters_that_have_no_model_are_refused():
     with pytest.raises(UnsupportedError, match="enable_pmu=4"):
         request({"enable_pmu": 4})

@@ -40,6 +40,7 @@ ROW = "│ PTO406 │ warning  │ a.py:177 │ scratch written but never │"
     [
         ("error: PTO203 at /up/a.py:9: a load is outside the tensor", "finding", "error: PTO203 at a.py:9"),
         (f"PTO902: /up/a.py:3: no room\n{ROW}", "ring heap", "PTO902: a.py:3: no room"),
+        (f"│ PTO902: /up/a.py:3: no room │\n{ROW}", "ring heap", "│ PTO"),
         ("error: PTO001: resident='stacked' of TensorSpec 'w'", "several cards", "error: PTO001"),
         ("error: PTO001: pl.jit.extern is not modelled", "not modelled", "error: PTO001"),
         ("a.py: error: argument -p: invalid choice: 'a2a3'\nthe script ended with status 2", "a5", "a.py: error:"),

@@ -39,6 +39,21 @@ def test_second_run_replaces_the_first(tmp_path, artifacts):
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {MARKER}
 
 
+def test_files_of_an_earlier_run_that_cannot_be_removed_are_said(tmp_path, artifacts, monkeypatch):
+    """They would be read as those of the new run."""
+    begin(tmp_path)
+    fill(tmp_path, artifacts)
+    finish(tmp_path)
+
+    def busy(path):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(run_directory.shutil, "rmtree", busy)
+    with pytest.raises(InputError, match="dfx_outputs") as error:
+        begin(tmp_path)
+    assert error.value.code == "PTO033" and os.strerror(errno.EBUSY) in str(error.value)
+
+
 def test_other_peoples_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("chapter 1")
     with pytest.raises(InputError) as error:

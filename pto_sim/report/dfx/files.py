@@ -28,24 +28,19 @@ class DfxRequest:
 
     @classmethod
     def of(cls, runtime_cfg: Mapping[str, object]) -> DfxRequest:
-        """The request in a checked runtime_cfg."""
-        levels = {key: int(str(int(value) if isinstance(value, bool) else value or 0)) for key, value in
-                  runtime_cfg.items() if key.startswith("enable_")}  # fmt: skip
+        """The request in a checked runtime_cfg, whose levels are numbers or flags."""
+
+        def level(key: str) -> int:
+            value = runtime_cfg.get(key) or 0
+            assert isinstance(value, int), f"{key} has been checked"
+            return int(value)
+
         every = runtime_cfg.get("enable_chip_swimlane") is True  # upstream's older form of the highest level
-        return cls(
-            max(swimlane.LEVELS) if every else levels.get("enable_chip_swimlane", 0),
-            levels.get("enable_dump_args", 0),
-            levels.get("enable_pmu", 0),
-            bool(levels.get("enable_dep_gen", 0)),
-        )
+        lanes = max(swimlane.LEVELS) if every else level("enable_chip_swimlane")
+        return cls(lanes, level("enable_dump_args"), level("enable_pmu"), bool(level("enable_dep_gen")))
 
     def __bool__(self) -> bool:
         return bool(self.swimlane or self.dump_args or self.pmu or self.dep_gen)
-
-    @property
-    def needs_time(self) -> str:
-        """The key that asks for times, or nothing."""
-        return "enable_chip_swimlane" if self.swimlane else "enable_pmu" if self.pmu else ""
 
 
 def numbers_of(program: Program, lowered: LoweredProgram) -> Identities:
@@ -62,14 +57,12 @@ def write_dfx(
     dump: args_dump.ArgumentDump | None,
     write_text: WriteText,
 ) -> None:
-    """Write what `request` asks for below `directory`. Raises InputError: PTO033, PTO026 for times that no one made."""
+    """Write what `request` asks for below `directory`; the swimlane and pmu.csv only of a run that has times.
+
+    Raises InputError (PTO033).
+    """
     if not request:
         return
-    if request.needs_time and timeline is None:
-        raise InputError(
-            "PTO026", f"{request.needs_time} needs the simulated time", values="the run has none",
-            hint=f"leave --no-timing out, or {request.needs_time}",
-        )  # fmt: skip
     numbers = numbers_of(program, lowered)
     write_text(directory / name_map.file_name(program.name), name_map.name_map_text(numbers))
     if request.dep_gen or request.swimlane:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ascend_model.isa import Core
-from ascend_model.ring import RING_COUNT, block_nbytes
+from ascend_model.ring import OUTPUT_ALIGN_BYTES, RING_COUNT, block_nbytes
 from pto_sim.lowering import LoweredProgram, task_graph
 
-TABLE_ALIGNMENT_BYTES = 1024  # of entry arguments and of each tensor of an allocation (spec of the ring heap)
 _ENTRY_BASE = 0x1000_0000_0000
 _RING_BASE = 0x2000_0000_0000
 _RING_SPAN = 0x0100_0000_0000
@@ -86,25 +85,20 @@ def _kernels(lowered: LoweredProgram) -> tuple[tuple[tuple[int, int, int], ...],
 def _addresses(lowered: LoweredProgram, rings: list[int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
     """Addresses of allocated tensors and of pipe buffers, and the batches that own the latter."""
     head = [_RING_BASE + ring * _RING_SPAN for ring in range(RING_COUNT)]
-    by_name: dict[str, tuple[int, int]] = {}
     tensors: dict[int, int] = {}
-    for task, facts, ring in zip(lowered.workload.tasks, lowered.facts, rings, strict=True):
-        owned = iter(facts.tensors)
-        at = head[ring]
-        for name, nbytes in zip(task.output_names, task.output_nbytes, strict=True):
-            if name.startswith("gm_pipe_buffer_"):
-                by_name[name] = (at, task.id)
-            else:
-                tensors[next(owned)] = at
-            at += _whole(nbytes)
-        head[ring] += block_nbytes(task.output_nbytes)
     pipes: dict[int, int] = {}
     owners: dict[int, int] = {}
-    for facts in lowered.facts:
-        if facts.pipe is not None and facts.directions and facts.directions[-1][0] in by_name:
-            pipes[facts.record], owners[facts.record] = by_name[facts.directions[-1][0]]
+    for task, facts, ring in zip(lowered.workload.tasks, lowered.facts, rings, strict=True):
+        at = head[ring]
+        for (kind, index), nbytes in zip(facts.members, task.output_nbytes, strict=True):
+            if kind == "tensor":
+                tensors[index] = at
+            else:
+                pipes[index], owners[index] = at, task.id
+            at += _whole(nbytes)
+        head[ring] += block_nbytes(task.output_nbytes)
     return tensors, pipes, owners
 
 
 def _whole(nbytes: int) -> int:
-    return -(-nbytes // TABLE_ALIGNMENT_BYTES) * TABLE_ALIGNMENT_BYTES
+    return -(-nbytes // OUTPUT_ALIGN_BYTES) * OUTPUT_ALIGN_BYTES

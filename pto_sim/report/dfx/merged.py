@@ -14,7 +14,7 @@ from typing import Any
 from ascend_model.timeline import BlockSpan, Timeline
 from pto_sim.lowering import LoweredProgram
 from pto_sim.report.dfx.identities import Identities
-from pto_sim.report.dfx.swimlane import CLOCK_HZ, core_names, swimlane_records
+from pto_sim.report.dfx.swimlane import CLOCK_HZ, ORIGIN_TICKS, core_names, swimlane_records
 
 FILE_NAME = "dfx_outputs/merged_swimlane.json"
 ORCHESTRATOR, SCHEDULER, SCHEDULER_VIEW, WORKER_VIEW = 1, 2, 3, 4
@@ -76,7 +76,7 @@ def _block(span: BlockSpan, tid: int, timeline: Timeline, numbers: Identities) -
         "kernel-duration-us": span.end_us - span.start_us,
         "local_setup_us": span.start_us - span.received_us,
     }
-    origin = 1000 / _TICKS_PER_US
+    origin = ORIGIN_TICKS / _TICKS_PER_US
     yield _slice(WORKER_VIEW, tid, name, "event", origin + span.received_us, origin + span.end_us, args)
     yield _slice(SCHEDULER_VIEW, tid, name, "event", origin + span.dispatch_us, origin + span.seen_us, args)
 
@@ -97,7 +97,7 @@ def _arrows(timeline: Timeline, lowered: LoweredProgram, lanes: dict[str, int]) 
             first[span.task] = span
         if span.task not in last or span.end_us > last[span.task].end_us:
             last[span.task] = span
-    origin, count = 1000 / _TICKS_PER_US, 0
+    origin, count = ORIGIN_TICKS / _TICKS_PER_US, 0
     for task in lowered.workload.tasks:
         for edge in task.edges:
             if task.id not in first or edge.producer not in last:

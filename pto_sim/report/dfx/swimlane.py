@@ -7,10 +7,9 @@ chip_swimlane_collector.cpp. Queue depths at the ends of a phase (shared_at_star
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-from ascend_model.timeline import BlockSpan, Machine, PathStep, Timeline
+from ascend_model.timeline import BlockSpan, Machine, Timeline
 from pto_sim.report.dfx.identities import Identities
 
 FILE_NAME = "dfx_outputs/chip_swimlane_records.json"
@@ -21,7 +20,6 @@ ORIGIN_TICKS = 1000
 LEVELS = (1, 2, 3, 4)
 MIN_RESOLVE_TICKS = CLOCK_HZ // 1_000_000
 """The runtime leaves out phases of resolving that took less than 1 us."""
-_PHASE = re.compile(r"(scheduler (\d+)|orchestrator): (\w+) (.*?)(?: x(\d+))?$")
 
 
 def swimlane_text(timeline: Timeline, numbers: Identities, level: int) -> str:
@@ -92,13 +90,12 @@ def _core_rows(timeline: Timeline, cores: list[str]) -> list[tuple[int, int, Blo
 
 def _scheduler_phases(timeline: Timeline, numbers: Identities, threads: int) -> list[list[dict[str, Any]]]:
     """Records of each thread. loop_iter counts the records of a thread; a run of resolutions is one record."""
-    phases: list[list[dict[str, Any]]] = [[] for _ in range(threads)]
+    phases: dict[str, list[dict[str, Any]]] = {f"scheduler {index}": [] for index in range(threads)}
     dummies = {span.task for span in timeline.tasks if span.kind == "DUMMY"}
     for step in timeline.runtime_phases:
-        thread, kind, blocks = _parsed(step)
-        if thread is None:
+        if step.thread not in phases:
             continue
-        records = phases[thread]
+        records, kind = phases[step.thread], step.kind
         times = {"start_cycles": ticks(step.start_us), "end_cycles": ticks(step.end_us)}
         before = records[-1] if records else {}
         if kind == "resolve" == before.get("kind") and before["end_cycles"] == times["start_cycles"]:
@@ -109,30 +106,22 @@ def _scheduler_phases(timeline: Timeline, numbers: Identities, threads: int) -> 
             marker = {"kind": "dummy_task", **times, "loop_iter": len(records), "tasks_processed": 1}
             records.append({**marker, "task_id": numbers.task_ids[step.task]})
             kind = "dummy"
-        record: dict[str, Any] = {"kind": kind, **times, "loop_iter": len(records), "tasks_processed": blocks}
+        record: dict[str, Any] = {"kind": kind, **times, "loop_iter": len(records), "tasks_processed": step.count}
         if kind == "dispatch":
             record.update(pop_hit=1, pop_miss=0)
         records.append(record)
-    return [[record for record in records if _kept(record)] for records in phases]
+    return [[record for record in records if _kept(record)] for records in phases.values()]
 
 
 def _kept(record: dict[str, Any]) -> bool:
     return record["kind"] != "resolve" or record["end_cycles"] - record["start_cycles"] >= MIN_RESOLVE_TICKS
 
 
-def _parsed(step: PathStep) -> tuple[int | None, str, int]:
-    """Thread, kind and blocks of a step of a scheduler; no thread for one of the orchestrator."""
-    found = _PHASE.match(step.what)
-    if found is None or found[2] is None:
-        return None, "", 0
-    return int(found[2]), found[3], int(found[5] or 1)
-
-
 def _orchestrator_phases(timeline: Timeline, numbers: Identities) -> list[dict[str, Any]]:
-    """One record for each submission, from the first of its steps to the last."""
+    """One record for each submission."""
     records: list[dict[str, Any]] = []
     for step in timeline.runtime_phases:
-        if step.task is None or not step.what.startswith("orchestrator: submit "):
+        if step.task is None or (step.thread, step.kind) != ("orchestrator", "submit"):
             continue
         records.append(
             {

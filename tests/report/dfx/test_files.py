@@ -217,6 +217,54 @@ def test_levels_of_the_dump(tmp_path, monkeypatch, level, described, with_bytes)
     assert [e["role"] for e in manifest["args"] if e["bin_size"]][-1] == "inout"
 
 
+@pl.jit(auto_scope=False)
+def named_like_others(x: pl.Tensor[[N, N], pl.BF16], y: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+    gm_pipe_buffer_0 = pl.create_tensor([N, N], dtype=pl.BF16)
+    for i in pl.spmd(4, name_hint="copy x3"):
+        gm_pipe_buffer_0[16 * i : 16 * i + 16, 0:N] = x[16 * i : 16 * i + 16, 0:N]
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="square"):
+        y[0:N, 0:N] = pl.add(pl.matmul(gm_pipe_buffer_0[0:N, 0:N], x[0:N, 0:N], out_dtype=pl.FP32), 1.0)
+
+
+def test_names_that_look_like_the_runtimes_own_mislead_nobody(tmp_path, monkeypatch):
+    """A tensor called as a pipe buffer is not one, and 'x3' in a task's name is no number of blocks."""
+    monkeypatch.chdir(tmp_path)
+    made = [TensorSpec("x", [N, N], pl.BF16, 1.0), TensorSpec("y", [N, N], np.float32, is_output=True)]
+    files = run_jit(named_like_others, made, runtime_cfg=ALL).work_dir / "dfx_outputs"
+    copy, square = read(files, "deps.json")["tasks"]
+    buffers = {row["tensor_id"]: (row["dtype"], int(row["buffer_addr"])) for row in read(files, "deps.json")["tensors"]}
+    written, pipe = copy["args"][-1]["tensor_id"], square["args"][-1]["tensor_id"]
+    assert (buffers[written][0], buffers[pipe][0]) == ("BFLOAT16", "UINT8")
+    assert buffers[pipe][1] - buffers[written][1] == N * N * 2  # behind it, in the same batch
+    threads = read(files, "chip_swimlane_records.json")["aicpu_scheduler_phases"]
+    counts = {kind: sum(p["tasks_processed"] for t in threads for p in t if p["kind"] == kind) for kind in
+              ("dispatch", "complete")}  # fmt: skip
+    assert counts == {"dispatch": 5, "complete": 2}
+
+
+@pl.jit(auto_scope=False)
+def parting(x: pl.Tensor[[4, N], pl.FP32], y: pl.Out[pl.Tensor[[4, N], pl.FP32]]):
+    kept = pl.create_tensor([4, N], dtype=pl.FP32)
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="keep"):
+        kept[0:4, 0:N] = pl.add(x[0:4, 0:N], 1.0)
+    for i in pl.spmd(4, name_hint="ragged"):
+        part = pl.load(kept, [i, 0], [1, N], valid_shape=[1, 8 * (i + 1)])
+        pl.store(pl.add(part, 1.0), [i, 0], y)
+
+
+def test_a_dump_of_a_run_that_starts_again_holds_it_once(tmp_path, monkeypatch):
+    """Blocks with different valid shapes cannot run as a batch: the run starts again, and so does the dump."""
+    monkeypatch.chdir(tmp_path)
+    x = np.arange(4 * N, dtype=np.float32).reshape(4, N)
+    made = [TensorSpec("x", [4, N], np.float32, x), TensorSpec("y", [4, N], np.float32, is_output=True)]
+    files = run_jit(parting, made, runtime_cfg={"enable_dump_args": 2}).work_dir / "dfx_outputs" / "args_dump"
+    manifest, payload = read(files, "args_dump.json"), (files / "args.bin").read_bytes()
+    stages = [(entry["role"], entry["stage"]) for entry in manifest["args"]]
+    assert stages == [("input", "before_dispatch"), ("output", "after_completion")] * 2
+    assert len(payload) == 4 * x.nbytes
+    assert payload[x.nbytes : 2 * x.nbytes] == payload[2 * x.nbytes : 3 * x.nbytes] == (x + 1).tobytes()
+
+
 @pytest.mark.parametrize("event", [1, 4, 8])
 def test_counters_without_a_model_are_refused(event):
     with pytest.raises(UnsupportedError, match=f"enable_pmu={event}"):
