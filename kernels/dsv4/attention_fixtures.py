@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
-from compressor_fixtures import RATIO128, Compressor, CompressorStep
+from compressor_fixtures import INDEXER, RATIO4, RATIO128, Compressor, CompressorStep
 from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH
 from draws import normal, uniform
 from equations import BF16
 from hc_fixtures import CSA_GATE, HcGate
+from indexer_fixtures import hadamard_spec, query_weight_specs, weights_proj_spec
 from quantization import quantize_rows
 from rope_tables import rope_tables
 
@@ -176,20 +177,67 @@ HCA_ORDER = (
 )  # fmt: skip
 
 
+def csa_specs(start_pos: int | None = None) -> list[TensorSpec]:
+    """Arguments of attention_csa_test, in order."""
+    step = Step(CSA, start_pos)
+    main = compression(step, RATIO4, history=True)
+    return arranged(AttentionInputs(step).specs() | main | indexing(step), CSA_ORDER)
+
+
+CSA_ORDER = (
+    "cmp_wkv", "cmp_wgate", "cmp_ape", "cmp_norm_w", "compress_state", "compress_state_block_table", "idx_wq_b",
+    "idx_wq_b_scale", "weights_proj", "hadamard_idx", "inner_wkv", "inner_wgate", "inner_ape", "inner_norm_w",
+    "inner_compress_state", "inner_compress_state_block_table", "kv_cache", "ori_block_table", "cmp_kv",
+    "cmp_block_table", "idx_kv_cache", "idx_block_table", "ori_slot_mapping", "cmp_slot_mapping", "idx_slot_mapping",
+    "state_slot_mapping", "inner_state_slot_mapping", "position_ids", "kv_seq_lens",
+)  # fmt: skip
+
+
 def swa_specs(start_pos: int | None = None) -> list[TensorSpec]:
     """Arguments of attention_swa_test, in order."""
     return list(AttentionInputs(Step(SWA, start_pos)).specs().values())
 
 
-def compression(step: Step, compressor: Compressor) -> dict[str, TensorSpec]:
+def compressor_step(step: Step, compressor: Compressor) -> CompressorStep:
+    return CompressorStep(compressor, step.starts.astype(np.int64), step.batch, step.step)
+
+
+def indexing(step: Step) -> dict[str, TensorSpec]:
+    """What the indexer adds, by name; its state and cache hold rows and are written."""
+    made = compressor_step(step, INDEXER)
+    cache = (step.batch * INDEXER.cache_pages, BLOCK_SIZE, 1, INDEXER.width)
+    found = [
+        *query_weight_specs("idx_"),
+        weights_proj_spec(),
+        hadamard_spec("hadamard_idx"),
+        *made.weight_specs("inner_"),
+        state_spec(made, "inner_compress_state", history=True),
+        TensorSpec("inner_compress_state_block_table", list(made.state_table.shape), np.int32, made.state_table),
+        TensorSpec(
+            "idx_kv_cache", list(cache), BF16, lambda seed: normalised_rows(seed, "idx_kv_cache", cache), is_output=True
+        ),
+        TensorSpec("idx_block_table", list(made.cache_table.shape), np.int32, made.cache_table),
+        TensorSpec("idx_slot_mapping", [step.tokens], np.int64, made.cache_slots.reshape(-1)),
+        TensorSpec("inner_state_slot_mapping", [step.tokens], np.int64, made.state_slots.reshape(-1)),
+    ]
+    return {spec.name: spec for spec in found}
+
+
+def state_spec(made: CompressorStep, name: str, *, history: bool) -> TensorSpec:
+    """A compressor's state: empty, or with rows at every position before this step."""
+    shape = list(made.state().shape)
+    filled = (lambda seed: made.state_with_history(seed, name)) if history else made.state()
+    return TensorSpec(name, shape, np.float32, filled, is_output=True)
+
+
+def compression(step: Step, compressor: Compressor, *, history: bool = False) -> dict[str, TensorSpec]:
     """What the main compressor adds, by name; the compressed cache holds rows and is written."""
-    made = CompressorStep(compressor, step.starts.astype(np.int64), step.batch, step.step)
+    made = compressor_step(step, compressor)
     tokens, width = step.tokens, FLASH.head_dim
     cache = (step.batch * CMP_PAGES, BLOCK_SIZE, 1, width)
-    state = made.state()
     found = [
         *made.weight_specs("cmp_"),
-        TensorSpec("compress_state", list(state.shape), np.float32, state, is_output=True),
+        state_spec(made, "compress_state", history=history),
         TensorSpec("compress_state_block_table", list(made.state_table.shape), np.int32, made.state_table),
         TensorSpec("ori_block_table", [step.batch, ORI_PAGES], np.int32, pages(step.batch, ORI_PAGES)),
         TensorSpec("cmp_kv", list(cache), BF16, lambda seed: normalised_rows(seed, "cmp_kv", cache), is_output=True),

@@ -7,6 +7,7 @@ from compressor_reference import golden_compressor
 from config import FLASH
 from equations import BF16, f32, rms_norm
 from hc_reference import hc_post, hc_pre
+from indexer_reference import golden_indexer
 from qkv_reference import Projected, qkv
 from sparse_attn_reference import golden_sparse_attn
 
@@ -110,6 +111,52 @@ def golden_attention_hca(tensors: Tensors) -> None:
     slots = np.arange(limit)[None]
     compressed = np.where(slots < seen, FLASH.sliding_window + step + slots, -1).astype(np.int32)
     rows = np.concatenate([window_rows(positions, FLASH.sliding_window, step), compressed], axis=1)
+    after_attention(tensors, projected, rows, post, comb, tensors["ori_block_table"])
+
+
+def chosen_rows(tensors: Tensors, normed: np.ndarray, projected: Projected) -> np.ndarray:
+    """The indexer's part of every token's list, [tokens, index_topk] INT32: -1 for a row whose window ends after the
+    token. Appends to the indexer's state and cache."""
+    batches = len(tensors["kv_seq_lens"])
+    positions = tensors["position_ids"].reshape(batches, -1)
+    step, first = positions.shape[1], FLASH.sliding_window + positions.shape[1]
+    pairs = FLASH.qk_rope_head_dim // 2
+    scores = (batches, step, FLASH.max_position_embeddings // 4)
+    by_batch = {name: tensors[name].reshape(batches, -1) for name in ("idx_slot_mapping", "inner_state_slot_mapping")}
+    inner = (
+        "compress_state", "compress_state_block_table", "wkv", "wgate", "ape", "norm_w",
+    )  # fmt: skip
+    found = {
+        **{f"inner_{name}": tensors[f"inner_{name}"] for name in inner},
+        **{name: tensors[name] for name in ("weights_proj", "idx_kv_cache", "idx_block_table", "kv_seq_lens")},
+        **by_batch,
+        "x": normed.reshape(batches, step, -1),
+        "qr": projected.qr,
+        "qr_scale": projected.qr_scale,
+        "wq_b": tensors["idx_wq_b"],
+        "wq_b_scale": tensors["idx_wq_b_scale"],
+        "cos": tensors["freqs_cos"][positions[:, 0], :pairs],
+        "sin": tensors["freqs_sin"][positions[:, 0], :pairs],
+        "hadamard": tensors["hadamard_idx"],
+        "inner_kv": np.zeros((batches, step, FLASH.index_head_dim), np.float32),
+        "position_ids": positions,
+        "score": np.empty(scores, np.float32),
+        "topk_idxs": np.empty(scores, np.int32),
+        "offset": np.int32(first),
+    }
+    golden_indexer(found)
+    rows = found["topk_idxs"].reshape(batches * step, -1)[:, : FLASH.index_topk]
+    seen = np.minimum((positions + 1) // 4, tensors["kv_seq_lens"][:, None] // 4).reshape(-1, 1)
+    return np.where((rows >= first) & (rows - first < seen), rows, np.int32(-1))
+
+
+def golden_attention_csa(tensors: Tensors) -> None:
+    """Fill x_out, the caches and states of a layer that compresses by 4."""
+    normed, post, comb, projected = before_attention(tensors)
+    compress(tensors, normed, 4)
+    positions, batches = tensors["position_ids"], len(tensors["kv_seq_lens"])
+    window = window_rows(positions, FLASH.sliding_window, len(positions) // batches)
+    rows = np.concatenate([window, chosen_rows(tensors, normed, projected)], axis=1)
     after_attention(tensors, projected, rows, post, comb, tensors["ori_block_table"])
 
 

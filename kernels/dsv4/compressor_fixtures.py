@@ -23,6 +23,7 @@ from rope_tables import rope_rows
 from pto_sim.golden import TensorSpec
 
 CMP_PAGES = 8  # of one batch
+HISTORY_STD = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Compressor:
     """One compressor. width: columns of a compressed row. overlap: the window before takes part. page, pages: of the
     state, rows and number for each batch. std: of wkv, wgate, ape. gamma: mean and deviation of norm_w. empty_score:
     score of a state row that was never written. swapped: two pages of each table that change places, so that
-    a kernel that ignores the table is found out."""
+    a kernel that ignores the table is found out. cache_pages: of the compressed cache, for each batch."""
 
     ratio: int
     width: int
@@ -42,6 +43,7 @@ class Compressor:
     empty_score: float
     starts: tuple[int, ...]
     swapped: tuple[int, int] | None = None
+    cache_pages: int = CMP_PAGES
 
     @property
     def columns(self) -> int:
@@ -56,6 +58,10 @@ RATIO4 = Compressor(
 RATIO128 = Compressor(
     128, FLASH.head_dim, False, C128_COMPRESSOR_BLOCK_SIZE, 64, (0.0246, 0.0316, 0.0340), (0.1001, 0.0549), 0.0,
     (7, 10, 126, 127, 254, 255), swapped=(0, 31),
+)  # fmt: skip
+INDEXER = Compressor(
+    4, FLASH.index_head_dim, True, C4A_COMPRESSOR_BLOCK_SIZE, 65, (0.0293, 0.0512, 0.1528), (0.6850, 0.2610),
+    FP32_NEG_INF, (0, 1, 2, 3, 6, 7, 127), cache_pages=64,
 )  # fmt: skip
 
 
@@ -88,7 +94,7 @@ class CompressorStep:
 
     @property
     def cache_table(self) -> np.ndarray:
-        return self.table(CMP_PAGES, (0, 1) if self.compressor.swapped else None)
+        return self.table(self.compressor.cache_pages, (0, 1) if self.compressor.swapped else None)
 
     def slots(self, table: np.ndarray, page: int, index: np.ndarray) -> np.ndarray:
         """Rows of the paged tensor at which `index` [batch, step] is found, INT64."""
@@ -120,6 +126,15 @@ class CompressorStep:
         empty = np.zeros((self.batch * c.pages, c.page, 2 * c.columns), np.float32)
         empty[..., c.columns :] = c.empty_score
         return empty
+
+    def state_with_history(self, seed: int, name: str) -> np.ndarray:
+        """A state that holds small values at every position before this step, and none after it."""
+        state, drawn = self.state(), normal(seed, name, self.state().shape, HISTORY_STD)
+        for batch, start in enumerate(self.positions[:, 0]):
+            before = np.arange(start)
+            rows = self.state_table[batch, before // self.compressor.page], before % self.compressor.page
+            state[rows] = drawn[rows]
+        return state
 
     def weight_specs(self, prefix: str = "") -> list[TensorSpec]:
         """wkv, wgate, ape and norm_w, their names after `prefix`."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attention_fixtures import hca_specs, swa_specs
-from attention_reference import Tensors, golden_attention_hca, golden_attention_swa
+from attention_fixtures import csa_specs, hca_specs, swa_specs
+from attention_reference import Tensors, golden_attention_csa, golden_attention_hca, golden_attention_swa
 from command_line import base_parser, run_script
 
 from pto_sim.golden import TensorSpec, ratio_allclose, ratio_reldiff
@@ -14,9 +14,15 @@ OUTPUT_TOLERANCE = {
     "kv_cache": ratio_allclose(atol=1e-4, rtol=1 / 128),
     "cmp_kv": ratio_allclose(atol=1e-4, rtol=1 / 128),
     "compress_state": ratio_allclose(atol=1e-3, rtol=1e-3),
+    "inner_compress_state": ratio_allclose(atol=1e-3, rtol=1e-3),
+    "idx_kv_cache": ratio_allclose(atol=1e-4, rtol=1 / 128),
 }
-SPECS: dict[str, Callable[[int | None], list[TensorSpec]]] = {"swa": swa_specs, "hca": hca_specs}
-GOLDEN: dict[str, Callable[[Tensors], None]] = {"swa": golden_attention_swa, "hca": golden_attention_hca}
+SPECS: dict[str, Callable[[int | None], list[TensorSpec]]] = {"swa": swa_specs, "hca": hca_specs, "csa": csa_specs}
+GOLDEN: dict[str, Callable[[Tensors], None]] = {
+    "swa": golden_attention_swa,
+    "hca": golden_attention_hca,
+    "csa": golden_attention_csa,
+}
 
 
 def tolerance(specs: Sequence[TensorSpec]) -> dict[str, Any]:
