@@ -180,7 +180,7 @@ HCA_ORDER = (
 def csa_specs(start_pos: int | None = None) -> list[TensorSpec]:
     """Arguments of attention_csa_test, in order."""
     step = Step(CSA, start_pos)
-    main = compression(step, RATIO4, history=True)
+    main = compression(step, RATIO4)
     return arranged(AttentionInputs(step).specs() | main | indexing(step), CSA_ORDER)
 
 
@@ -211,7 +211,7 @@ def indexing(step: Step) -> dict[str, TensorSpec]:
         weights_proj_spec(),
         hadamard_spec("hadamard_idx"),
         *made.weight_specs("inner_"),
-        state_spec(made, "inner_compress_state", history=True),
+        made.state_spec("inner_compress_state"),
         TensorSpec("inner_compress_state_block_table", list(made.state_table.shape), np.int32, made.state_table),
         TensorSpec(
             "idx_kv_cache", list(cache), BF16, lambda seed: normalised_rows(seed, "idx_kv_cache", cache), is_output=True
@@ -223,21 +223,14 @@ def indexing(step: Step) -> dict[str, TensorSpec]:
     return {spec.name: spec for spec in found}
 
 
-def state_spec(made: CompressorStep, name: str, *, history: bool) -> TensorSpec:
-    """A compressor's state: empty, or with rows at every position before this step."""
-    shape = list(made.state().shape)
-    filled = (lambda seed: made.state_with_history(seed, name)) if history else made.state()
-    return TensorSpec(name, shape, np.float32, filled, is_output=True)
-
-
-def compression(step: Step, compressor: Compressor, *, history: bool = False) -> dict[str, TensorSpec]:
+def compression(step: Step, compressor: Compressor) -> dict[str, TensorSpec]:
     """What the main compressor adds, by name; the compressed cache holds rows and is written."""
     made = compressor_step(step, compressor)
     tokens, width = step.tokens, FLASH.head_dim
     cache = (step.batch * CMP_PAGES, BLOCK_SIZE, 1, width)
     found = [
         *made.weight_specs("cmp_"),
-        state_spec(made, "compress_state", history=history),
+        made.state_spec("compress_state"),
         TensorSpec("compress_state_block_table", list(made.state_table.shape), np.int32, made.state_table),
         TensorSpec("ori_block_table", [step.batch, ORI_PAGES], np.int32, pages(step.batch, ORI_PAGES)),
         TensorSpec("cmp_kv", list(cache), BF16, lambda seed: normalised_rows(seed, "cmp_kv", cache), is_output=True),

@@ -33,6 +33,23 @@ def base_parser(description: str | None = None) -> argparse.ArgumentParser:
     return flags
 
 
+def start_pos(limit: int) -> Callable[[str], int]:
+    """The type of a flag that takes a position from 0 to `limit`."""
+
+    def position(text: str) -> int:
+        if not text.isdecimal() or int(text) > limit:
+            raise argparse.ArgumentTypeError(f"{text!r} is no position from 0 to {limit}, which the fixture can hold")
+        return int(text)
+
+    return position
+
+
+def add_start_pos(flags: argparse.ArgumentParser, limit: int) -> None:
+    """`--start-pos` of a decode kernel; limit: the last position at which a step can start."""
+    words = f"position of every batch's first token, at most {limit}, instead of a mixture"
+    flags.add_argument("--start-pos", type=start_pos(limit), help=words)
+
+
 def runtime_config(args: argparse.Namespace) -> dict[str, Any]:
     """The runtime_cfg of `run_jit` that the flags of `base_parser` ask for."""
     return {

@@ -50,6 +50,11 @@ class Compressor:
         """Columns of the projection."""
         return self.width * (2 if self.overlap else 1)
 
+    @property
+    def positions(self) -> int:
+        """Positions that a batch's pages of the state can hold."""
+        return self.page * self.pages
+
 
 RATIO4 = Compressor(
     4, FLASH.head_dim, True, C4A_COMPRESSOR_BLOCK_SIZE, 65, (0.0245, 0.0388, 0.1243), (0.9666, 0.1929), FP32_NEG_INF,
@@ -136,6 +141,12 @@ class CompressorStep:
             state[rows] = drawn[rows]
         return state
 
+    def state_spec(self, name: str) -> TensorSpec:
+        """A state with rows of every position before this step."""
+        c = self.compressor
+        shape = [self.batch * c.pages, c.page, 2 * c.columns]
+        return TensorSpec(name, shape, np.float32, lambda seed: self.state_with_history(seed, name), is_output=True)
+
     def weight_specs(self, prefix: str = "") -> list[TensorSpec]:
         """wkv, wgate, ape and norm_w, their names after `prefix`."""
         c, hidden = self.compressor, FLASH.hidden_size
@@ -161,9 +172,7 @@ def compressor_specs(step: CompressorStep) -> list[TensorSpec]:
     return [
         TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0)),
         TensorSpec("kv", [step.batch, step.step, c.width], np.float32, is_output=True),
-        TensorSpec(
-            "compress_state", [step.batch * c.pages, c.page, 2 * c.columns], np.float32, step.state(), is_output=True
-        ),
+        step.state_spec("compress_state"),
         TensorSpec("compress_state_block_table", [step.batch, c.pages], np.int32, step.state_table),
         *step.weight_specs(),
         TensorSpec("cos", list(cos.shape), np.float32, cos),

@@ -5,7 +5,9 @@ from typing import Any
 
 from attention_fixtures import csa_specs, hca_specs, swa_specs
 from attention_reference import Tensors, golden_attention_csa, golden_attention_hca, golden_attention_swa
-from command_line import base_parser, run_script
+from command_line import add_start_pos, base_parser, run_script
+from compressor_fixtures import RATIO4, RATIO128
+from config import DECODE_SEQ, FLASH
 
 from pto_sim.golden import TensorSpec, ratio_allclose, ratio_reldiff
 
@@ -23,6 +25,7 @@ GOLDEN: dict[str, Callable[[Tensors], None]] = {
     "hca": golden_attention_hca,
     "csa": golden_attention_csa,
 }
+POSITIONS = {"swa": FLASH.max_position_embeddings, "hca": RATIO128.positions, "csa": RATIO4.positions}
 
 
 def tolerance(specs: Sequence[TensorSpec]) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def tolerance(specs: Sequence[TensorSpec]) -> dict[str, Any]:
 def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> None:
     """Run `kernel` as the flags say. kind: 'swa', 'hca' or 'csa'."""
     flags = base_parser()
-    flags.add_argument("--start-pos", type=int, help="position of every batch's first token, instead of a mixture")
+    add_start_pos(flags, POSITIONS[kind] - DECODE_SEQ)
     args = flags.parse_args(argv)
     specs = SPECS[kind](args.start_pos)
     run_script(kernel, specs, GOLDEN[kind], tolerance(specs), args)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from command_line import base_parser, run_script
+from command_line import add_start_pos, base_parser, run_script
 from compressor_fixtures import RATIO4, RATIO128, CompressorStep, compressor_specs
 from compressor_reference import golden_compressor
-from config import DECODE_BATCH
+from config import DECODE_BATCH, DECODE_SEQ
 
 from pto_sim.golden import ratio_allclose
 
@@ -22,7 +22,7 @@ OUTPUT_TOLERANCE = {
 def main(kernel: object, *, ratio: int, argv: Sequence[str] | None = None) -> None:
     """Run `kernel` as the flags say. ratio: 4 or 128."""
     flags = base_parser()
-    flags.add_argument("--start-pos", type=int, help="position of every batch's first token, instead of a mixture")
+    add_start_pos(flags, COMPRESSORS[ratio].positions - DECODE_SEQ)
     args = flags.parse_args(argv)
     starts = None if args.start_pos is None else np.full(DECODE_BATCH, args.start_pos)
     step = CompressorStep(COMPRESSORS[ratio], starts)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from command_line import base_parser, run_script
-from config import FLASH
+from command_line import add_start_pos, base_parser, run_script
+from config import DECODE_SEQ, FLASH
 from indexer_fixtures import INDEXER, indexer_compressor_specs, indexer_specs, step_of
 from indexer_reference import golden_indexer, golden_indexer_compressor
 
@@ -14,10 +14,15 @@ from pto_sim.golden import ratio_allclose, topk_pair_compare
 
 
 def rows_by_score(actual: Any, expected: Any, *, actual_outputs: dict[str, Any], **context: Any) -> tuple[bool, str]:
-    """topk_pair_compare of the listed rows, with the scores that the kernel gave them; what follows the list is -1."""
-    kept = FLASH.index_topk
-    if not np.array_equal(actual[..., kept:], expected[..., kept:]):
-        return False, f"    something other than -1 follows the list of {kept} rows"
+    """topk_pair_compare of the listed rows, with the scores that the kernel gave them.
+
+    Besides: no row is listed twice, and there is a -1 exactly where the reference has one.
+    """
+    kept, rows = FLASH.index_topk, np.sort(actual, axis=-1)
+    if not np.array_equal(actual < FLASH.sliding_window, expected < FLASH.sliding_window):
+        return False, "    the lists differ in length, or name rows of the window"
+    if ((rows[..., 1:] == rows[..., :-1]) & (rows[..., 1:] >= 0)).any():
+        return False, "    a list names a row twice"
     places = np.clip(actual[..., :kept] - FLASH.sliding_window, 0, None)
     paired = np.take_along_axis(actual_outputs["score"], places, axis=-1)
     return topk_pair_compare("score_of_row")(
@@ -50,7 +55,7 @@ def tolerances(batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def flags() -> ArgumentParser:
     made = base_parser()
-    made.add_argument("--start-pos", type=int, help="position of every batch's first token, instead of a mixture")
+    add_start_pos(made, INDEXER.positions - DECODE_SEQ)
     return made
 
 

@@ -50,11 +50,10 @@ def indexer_compressor_specs(start_pos: int | None = None) -> list[TensorSpec]:
         (step.batch * INDEXER.cache_pages, BLOCK_SIZE, 1, INDEXER.width),
     )
     cos, sin = step.rotation
-    state = step.state()
     return [
         TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0)),
         TensorSpec("kv", [step.batch, step.step, INDEXER.width], np.float32, is_output=True),
-        TensorSpec("compress_state", list(state.shape), np.float32, state, is_output=True),
+        step.state_spec("compress_state"),
         TensorSpec("compress_state_block_table", list(step.state_table.shape), np.int32, step.state_table),
         *step.weight_specs(),
         TensorSpec("cos", list(cos.shape), np.float32, cos),
@@ -75,10 +74,10 @@ def slot_specs(step: CompressorStep) -> list[TensorSpec]:
     ]
 
 
-def inner_specs(step: CompressorStep, state: np.ndarray) -> list[TensorSpec]:
+def inner_specs(step: CompressorStep) -> list[TensorSpec]:
     """State, page table and weights of the inner compressor."""
     return [
-        TensorSpec("inner_compress_state", list(state.shape), np.float32, state, is_output=True),
+        step.state_spec("inner_compress_state"),
         TensorSpec("inner_compress_state_block_table", list(step.state_table.shape), np.int32, step.state_table),
         *step.weight_specs("inner_"),
     ]
@@ -129,7 +128,7 @@ def indexer_specs(start_pos: int | None = None) -> list[TensorSpec | ScalarSpec]
         TensorSpec("sin", list(sin.shape), np.float32, sin),
         hadamard_spec("hadamard"),
         TensorSpec("inner_kv", [step.batch, step.step, INDEXER.width], np.float32, 0.0, is_output=True),
-        *inner_specs(step, step.state()),
+        *inner_specs(step),
         TensorSpec("idx_kv_cache", list(cache), BF16, lambda seed: uniform(seed, "idx_kv_cache", cache, 0.0, 1.0),
                    is_output=True),
         TensorSpec("idx_block_table", list(step.cache_table.shape), np.int32, step.cache_table),

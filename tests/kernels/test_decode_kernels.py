@@ -28,6 +28,14 @@ SPARSE = [
     ("AIV", "build_valid", 8), ("AIV", "gather_kv", 128), ("MIX", "qk_pv", 128), ("AIV", "merge_norm", 128),
     ("AIV", "rope_cs", 2), ("AIV", "rope", 32), ("MIX", "proj_a", 64), ("AIV", "quant", 32), ("MIX", "proj_b", 32),
 ]  # fmt: skip
+INDEXER_COMPRESSOR = [
+    ("AIC", "kv_score_proj", 8), ("AIV", "state_scatter_paged", 1), ("AIV", "softmax_pool", 64),
+    ("AIV", "rmsnorm_rope", 4), ("AIC", "kv_hadamard", 4), ("AIV", "kv_and_cache_write", 4),
+]  # fmt: skip
+INDEXER = [
+    ("MIX", "qr_proj", 32), ("AIV", "qr_rope", 64), ("MIX", "qr_hadamard_quant", 32), ("MIX", "weights_proj", 4),
+    *INDEXER_COMPRESSOR, ("AIV", "score_init", 1), ("MIX", "score", 16), ("AIV", "topk", 32),
+]  # fmt: skip
 BEFORE, AFTER = [("MIX", "hc_pre_1spmd", 8)], [("AIV", "hc_post", 32)]
 SWA = [
     *BEFORE, ("AIV", "swa_rope_step", 1), ("AIV", "rms_norm", 16), *QKV, ("AIV", "swa_overlay_topk", 1), *SPARSE,
@@ -36,6 +44,11 @@ SWA = [
 HCA = [
     *BEFORE, ("AIV", "hca_rope", 1), ("AIV", "rms_norm", 16), *QKV, *RATIO128, ("AIV", "hca_overlay_topk", 1), *SPARSE,
     ("AIV", "hca_cache_writeback", 1), *AFTER,
+]  # fmt: skip
+CSA = [
+    *BEFORE, ("AIV", "rms_norm", 16), ("AIV", "csa_rope_step", 1), *QKV, ("AIV", "csa_cmp_rope", 1), *RATIO4, *INDEXER,
+    ("AIV", "csa_sparse_idx_tile", 64), *SPARSE[:2], ("AIV", "gather_kv_cmp", 512), *SPARSE[2:],
+    ("AIV", "csa_cache_writeback", 1), *AFTER,
 ]  # fmt: skip
 
 
@@ -54,6 +67,18 @@ def compressor(ratio):
     return case
 
 
+def indexer(place):
+    kernel, script = load(place, "decode_indexer", "decode_indexer_script")
+    script.OUTPUT_TOLERANCE = script.tolerances(64)[1]
+    return kernel.indexer_test, script.indexer_specs(), script.golden_indexer, script
+
+
+def indexer_compressor(place):
+    kernel, script = load(place, "decode_indexer_compressor", "decode_indexer_script")
+    script.OUTPUT_TOLERANCE = script.tolerances(64)[0]
+    return kernel.compressor_test, script.indexer_compressor_specs(), script.golden_indexer_compressor, script
+
+
 def attention(kind):
     def case(place):
         kernel, script = load(place, f"decode_attention_{kind}", "decode_attention_script")
@@ -66,47 +91,49 @@ CASES = {
     "qkv_proj_rope": (qkv, QKV),
     "compressor_ratio4": (compressor(4), RATIO4),
     "compressor_ratio128": (compressor(128), RATIO128),
+    "indexer_compressor": (indexer_compressor, INDEXER_COMPRESSOR),
+    "indexer": (indexer, INDEXER),
     "attention_swa": (attention("swa"), SWA),
     "attention_hca": (attention("hca"), HCA),
+    "attention_csa": (attention("csa"), CSA),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_equals_its_reference(tmp_path, name):
     entry, specs, golden, script = CASES[name][0](tmp_path)
-    outputs = {spec.name for spec in specs if spec.is_output}
+    outputs = {spec.name for spec in specs if getattr(spec, "is_output", False)}
     tolerance = {key: value for key, value in script.OUTPUT_TOLERANCE.items() if key in outputs}
     assert set(tolerance) == outputs
     result = compared(entry, specs, golden, tolerance)
     assert result.passed, result.error
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_kernel_launches_what_the_tables_say(tmp_path, name):
-    case, expected = CASES[name]
-    entry, specs, _, _ = case(tmp_path)
-    tasks = [(kind, task, blocks) for _, kind, task, blocks in layout(clean_run(entry, specs)) if kind != "alloc"]
-    assert tasks == expected
-
-
 FRAME = {  # bytes of what an attention layer keeps at its frame; each takes whole KiB of the ring
     "post_t": 128 * 4 * 4, "comb_t": 128 * 16 * 4, "rope_cos_t": 128 * 64 * 2, "rope_sin_t": 128 * 64 * 2,
     "q": 128 * 64 * 512 * 2, "kv": 128 * 512 * 2, "attn_out": 128 * 4096 * 2,
-    "sparse_kv": 128 * 256 * 512 * 2, "sparse_bias": 128 * 256 * 4, "attn_rope_stage": 128 * 64 * 64 * 4,
-    "o_packed": 8 * 128 * 4096 * 2,
+    "attn_rope_stage": 128 * 64 * 64 * 4, "o_packed": 8 * 128 * 4096 * 2,
 }  # fmt: skip
-LISTS = {"swa": {"sparse_topk": 128 * 128 * 4}, "hca": {"topk_all": 128 * 192 * 4}}
+LISTS = {  # the list of rows, and what attention gathers: 256 or 640 rows for each token
+    "swa": {"sparse_topk": 128 * 128 * 4, "sparse_kv": 128 * 256 * 512 * 2, "sparse_bias": 128 * 256 * 4},
+    "hca": {"topk_all": 128 * 192 * 4, "sparse_kv": 128 * 256 * 512 * 2, "sparse_bias": 128 * 256 * 4},
+    "csa": {"cmp_sparse_indices": 128 * 640 * 4, "sparse_kv": 128 * 640 * 512 * 2, "sparse_bias": 128 * 640 * 4},
+}
 
 
-@pytest.mark.parametrize("kind", LISTS)
-def test_frame_of_an_attention_layer(tmp_path, kind):
-    """Residency of the frame at its end, in the reading that retires nothing before its scope closes."""
-    entry, specs, _, _ = attention(kind)(tmp_path)
+@pytest.mark.parametrize("name", CASES)
+def test_kernel_launches_and_keeps_what_the_tables_say(tmp_path, name):
+    """Tasks in order; of an attention layer also the buffers of its frame, and the residency that follows from them in
+    the reading that retires nothing before its scope closes."""
+    case, expected = CASES[name]
+    entry, specs, _, _ = case(tmp_path)
     done = clean_run(entry, specs)
-    buffers = FRAME | LISTS[kind]
-    allocated = {name: nbytes for scope, what, name, nbytes in layout(done) if what == "alloc" and not scope}
-    assert allocated == buffers
-    assert done.heap["max_lag"].frame_residency_bytes == sum(-(-size // 1024) * 1024 for size in buffers.values())
+    found = layout(done)
+    assert [(kind, task, blocks) for _, kind, task, blocks in found if kind != "alloc"] == expected
+    if (kind := name.removeprefix("attention_")) in LISTS:
+        buffers = FRAME | LISTS[kind]
+        assert {what: nbytes for scope, alloc, what, nbytes in found if alloc == "alloc" and not scope} == buffers
+        assert done.heap["max_lag"].frame_residency_bytes == sum(-(-size // 1024) * 1024 for size in buffers.values())
 
 
 def test_a_row_committed_to_a_wrong_place_is_caught(tmp_path):
