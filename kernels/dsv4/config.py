@@ -177,4 +177,7 @@ EP_WORLD_SIZE = 8
 EP_RANK = 0
 RECV_SAFETY = 4  # receive buffers hold this many times the mean load of an expert
 RECV_MAX = (DECODE_TOKENS * FLASH.num_experts_per_tok // (FLASH.n_routed_experts // EP_WORLD_SIZE)) * RECV_SAFETY
+ROUTED_TILE_ROWS = (
+    48  # rows that a routed expert takes at a time: 48 with gate and up in one task, or 32 in tasks apart
+)
 EP_ROUTING_GLOBAL = False  # True: the gate numbers the experts of all ranks

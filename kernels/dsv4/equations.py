@@ -53,3 +53,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     e = np.exp(f32(x) - f32(x).max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
+
+
+def swiglu(gate: np.ndarray, up: np.ndarray, limit: float) -> np.ndarray:
+    """silu(gate) * up, with gate at most `limit` and up within +-limit if limit is positive."""
+    if limit > 0:
+        gate, up = np.minimum(gate, np.float32(limit)), np.clip(up, np.float32(-limit), np.float32(limit))
+    return gate * sigmoid(gate) * up
