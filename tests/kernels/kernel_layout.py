@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pto_sim.backend import BackendRun, open_session
@@ -32,9 +34,26 @@ def differences(entry: object, specs: list, golden: object, tolerance: dict) -> 
     return ["" if agrees else text or "differs" for agrees, text in said]
 
 
-def clean_run(entry: object, specs: list) -> BackendRun:
+def clean_run(entry: object, specs: list, **options: Any) -> BackendRun:
     """A run with all checks, which must find nothing from a warning on."""
-    done = run(entry, arguments(specs), timing=False)
+    done = run(entry, arguments(specs), timing=False, **options)
+    assert no_findings(done)
+    return done
+
+
+def right_and_clean_run(entry: object, specs: list, golden: object, tolerance: dict, **options: Any) -> BackendRun:
+    """A run with all checks, which must find nothing from a warning on and whose outputs must agree with `golden`, as
+    the comparers of `tolerance` say. The inputs are made once."""
+    tensors = {spec.name: value for spec, value in zip(specs, arguments(specs), strict=True)}
+    outputs = [spec.name for spec in specs if getattr(spec, "is_output", False)]
+    assert set(tolerance) == set(outputs)
+    expected = tensors | {name: np.array(tensors[name]) for name in outputs}
+    done = run(entry, list(tensors.values()), timing=False, **options)
+    golden(expected)
+    context = {"actual_outputs": done.outputs, "expected_outputs": {name: expected[name] for name in outputs}}
+    for name, compare in tolerance.items():
+        agrees, text = compare(done.outputs[name], expected[name], inputs={}, rtol=1e-3, atol=1e-3, **context)
+        assert agrees, f"{name}: {text}"
     assert no_findings(done)
     return done
 

@@ -6,7 +6,7 @@ Tasks, kinds and blocks are typed from the tables of the model's tilings, scratc
 import numpy as np
 import pytest
 
-from .kernel_layout import arguments, clean_run, compared, layout
+from .kernel_layout import arguments, compared, layout, right_and_clean_run
 from .sandbox import kernel_folder, load
 
 pytestmark = pytest.mark.flash
@@ -99,16 +99,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_kernel_equals_its_reference(tmp_path, name):
-    entry, specs, golden, script = CASES[name][0](tmp_path)
-    outputs = {spec.name for spec in specs if getattr(spec, "is_output", False)}
-    tolerance = {key: value for key, value in script.OUTPUT_TOLERANCE.items() if key in outputs}
-    assert set(tolerance) == outputs
-    result = compared(entry, specs, golden, tolerance)
-    assert result.passed, result.error
-
-
 FRAME = {  # bytes of what an attention layer keeps at its frame; each takes whole KiB of the ring
     "post_t": 128 * 4 * 4, "comb_t": 128 * 16 * 4, "rope_cos_t": 128 * 64 * 2, "rope_sin_t": 128 * 64 * 2,
     "q": 128 * 64 * 512 * 2, "kv": 128 * 512 * 2, "attn_out": 128 * 4096 * 2,
@@ -122,12 +112,14 @@ LISTS = {  # the list of rows, and what attention gathers: 256 or 640 rows for e
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_kernel_launches_and_keeps_what_the_tables_say(tmp_path, name):
-    """Tasks in order; of an attention layer also the buffers of its frame, and the residency that follows from them in
-    the reading that retires nothing before its scope closes."""
+def test_kernel_is_right_and_launches_and_keeps_what_the_tables_say(tmp_path, name):
+    """Outputs, and tasks in order; of an attention layer also the buffers of its frame, and the residency that follows
+    from them in the reading that retires nothing before its scope closes."""
     case, expected = CASES[name]
-    entry, specs, _, _ = case(tmp_path)
-    done = clean_run(entry, specs)
+    entry, specs, golden, script = case(tmp_path)
+    outputs = {spec.name for spec in specs if getattr(spec, "is_output", False)}
+    tolerance = {name: compare for name, compare in script.OUTPUT_TOLERANCE.items() if name in outputs}
+    done = right_and_clean_run(entry, specs, golden, tolerance)
     found = layout(done)
     assert [(kind, task, blocks) for _, kind, task, blocks in found if kind != "alloc"] == expected
     if (kind := name.removeprefix("attention_")) in LISTS:
