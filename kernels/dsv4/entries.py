@@ -39,6 +39,13 @@ def _by_tokens(file: str, entry: str, fixtures: str, reference: str) -> Case:
     return Case(getattr(import_module(file), entry), specs, golden, script.OUTPUT_TOLERANCE)
 
 
+def _decode_tokens(name: str, entry: str) -> Case:
+    """A kernel for the tokens of a decode step."""
+    script = import_module(f"{name}_script")
+    specs, golden = getattr(script, f"{name}_specs")(), getattr(script, f"golden_{name}")
+    return Case(getattr(import_module(name), entry), specs, golden, script.OUTPUT_TOLERANCE)
+
+
 def _decode_compressor(ratio: int) -> Case:
     script = import_module("decode_compressor_script")
     fixtures = import_module("compressor_fixtures")
@@ -150,6 +157,7 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "dispatch": partial(_routes, "dispatch"),
         "combine": partial(_routes, "combine"),
         "moe": _moe,
+        "hc_head": partial(_decode_tokens, "hc_head", "hc_head_test"),
     }
 )
 

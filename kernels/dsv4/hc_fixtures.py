@@ -6,7 +6,7 @@ Source of the constants: pypto-lib 9f31b7eb, models/deepseek/v4, the fixtures of
 from dataclasses import dataclass
 
 import numpy as np
-from config import FLASH
+from config import DECODE_BATCH, DECODE_SEQ, FLASH
 from draws import normal, stream, uniform
 from equations import BF16
 
@@ -45,6 +45,21 @@ def hc_pre_specs(tokens: int) -> list[TensorSpec]:
         TensorSpec("x_mixed", [tokens, hidden], BF16, is_output=True),
         TensorSpec("post", [tokens, mult], np.float32, is_output=True),
         TensorSpec("comb", [tokens, mult * mult], np.float32, is_output=True),
+    ]
+
+
+def hc_head_specs() -> list[TensorSpec]:
+    """Arguments of hc_head_test: small normal streams; scale and base are the gate's for `pre`."""
+    shape = (DECODE_BATCH, DECODE_SEQ, FLASH.hc_mult, FLASH.hidden_size)
+    weights = (FLASH.hc_mult, FLASH.hc_dim)
+    return [
+        TensorSpec("x_hc", list(shape), BF16, lambda seed: normal(seed, "x_hc", shape, 0.05)),
+        TensorSpec(
+            "hc_head_fn", list(weights), np.float32, lambda seed: normal(seed, "hc_head_fn", weights, CSA_GATE.fn_std)
+        ),
+        TensorSpec("hc_head_scale", [1], np.float32, np.array(CSA_GATE.scale[:1], np.float32)),
+        TensorSpec("hc_head_base", [FLASH.hc_mult], np.float32, np.array(CSA_GATE.base[: FLASH.hc_mult], np.float32)),
+        TensorSpec("y", [*shape[:2], FLASH.hidden_size], BF16, is_output=True),
     ]
 
 

@@ -31,6 +31,14 @@ def hc_pre(
     return mixed.astype(BF16), post.astype(np.float32), comb.reshape(tokens, -1)
 
 
+def hc_head(x: np.ndarray, fn: np.ndarray, scale: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """[..., hidden] BF16, the streams of a token weighed. x: [..., mult, hidden]. fn: [mult, mult * hidden]."""
+    *tokens, mult, hidden = x.shape
+    mixes = rms_norm(x.reshape(*tokens, mult * hidden), eps=FLASH.rms_norm_eps) @ f32(fn).T
+    weights = sigmoid(mixes * scale[0] + base) + np.float32(FLASH.hc_eps)
+    return np.einsum("...h,...hd->...d", weights, f32(x)).astype(BF16)
+
+
 def hc_post(x: np.ndarray, residual: np.ndarray, post: np.ndarray, comb: np.ndarray) -> np.ndarray:
     """[tokens, mult, hidden] BF16. comb: [tokens, mult * mult], from stream (row) to stream (column)."""
     tokens, mult, _ = residual.shape
@@ -44,6 +52,12 @@ def golden_hc_pre(tensors: Tensors) -> None:
     found = hc_pre(tensors["x"], tensors["hc_fn"], tensors["hc_scale"], tensors["hc_base"])
     for name, value in zip(("x_mixed", "post", "comb"), found, strict=True):
         tensors[name][...] = value
+
+
+def golden_hc_head(tensors: Tensors) -> None:
+    """Fill y."""
+    arguments = ("x_hc", "hc_head_fn", "hc_head_scale", "hc_head_base")
+    tensors["y"][...] = hc_head(*(tensors[name] for name in arguments))
 
 
 def golden_hc_post(tensors: Tensors) -> None:
