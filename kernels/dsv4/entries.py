@@ -128,6 +128,14 @@ def _moe() -> Case:
     return Case(kernel, script.moe_specs(), script.golden_moe_ep1, script.OUTPUT_TOLERANCE, True)
 
 
+def _decode_layer(layer_id: int) -> Case:
+    """Layers 0 and 1 have SWA; then even ones CSA, odd ones HCA."""
+    script = import_module("decode_layer_script")
+    kernel = import_module("decode_layer").decode_layer
+    specs = script.layer_specs([parameter.name for parameter in kernel.parameters], layer_id)
+    return Case(kernel, specs, script.golden_decode_layer, script.OUTPUT_TOLERANCE, True)
+
+
 CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
     {
         "hc_pre": partial(_by_tokens, "hc_pre", "hc_pre_test", "hc_fixtures", "hc_reference"),
@@ -157,6 +165,7 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "dispatch": partial(_routes, "dispatch"),
         "combine": partial(_routes, "combine"),
         "moe": _moe,
+        "decode_layer": partial(_decode_layer, 10),
         "hc_head": partial(_decode_tokens, "hc_head", "hc_head_test"),
     }
 )
