@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pto_sim.backend.session import SessionResult
 from pto_sim.program.options import RunOptions
+from pto_sim.program.ring_environment import with_ring_sizes
 from pto_sim.report.build import build_report
 from pto_sim.report.dfx.files import DfxRequest
 from pto_sim.report.model import RunReport
@@ -52,7 +53,7 @@ def failing_findings(findings: Sequence[Finding], fail_on: tuple[str, ...] | Non
 
 def artifacts_of(result: SessionResult, report: RunReport, options: RunOptions) -> Artifacts:
     """What goes into the run directory. `options` are the caller's; those of the run go first."""
-    run, options = result.run, result.run.options or options
+    run, options = result.run, with_ring_sizes(result.run.options or options)
     return Artifacts(
         report=report,
         program=run.program,

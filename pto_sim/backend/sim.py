@@ -12,6 +12,7 @@ from pto_sim.backend.session import current_session
 from pto_sim.program.errors import InputError, RuntimeFault
 from pto_sim.program.events import Observer
 from pto_sim.program.options import RunOptions
+from pto_sim.program.ring_environment import with_ring_sizes
 from pto_sim.report.fault import runtime_fault
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class SimBackend:
         from pto_sim.engine import run_kernel
 
         start = time.perf_counter()
+        options = with_ring_sizes(options)
         run = BackendRun(getattr(kernel, "name", "kernel"), {}, options=options)
         spec, sizes = _chip(options), _ring_sizes(options)
         checks = new_checks() if options.checks else []

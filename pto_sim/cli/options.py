@@ -101,8 +101,8 @@ def _ring_heap(text: str) -> tuple[int, int, int, int]:
     sizes = [_nbytes(part.strip()) for part in text.split(",")]
     if len(sizes) == 1:
         sizes *= 4
-    if len(sizes) != 4:
-        raise _refused("--ring-heap", text, "one size, or four: one for each ring")
+    if len(sizes) != 4 or not all(sizes):
+        raise _refused("--ring-heap", text, "one size above 0, or four: one for each ring")
     return sizes[0], sizes[1], sizes[2], sizes[3]
 
 

@@ -21,6 +21,7 @@ from pto_sim.frontend.program_class import KernelProgram
 from pto_sim.program.errors import InputError, UnsupportedError
 from pto_sim.program.launch import kernel_compiler, kernel_runner
 from pto_sim.program.options import RunOptions
+from pto_sim.program.ring_environment import with_ring_sizes
 from pto_sim.report.scope_stats import FILE_NAME as SCOPE_STATS
 from pto_sim.report.scope_stats import scope_stats_lines
 
@@ -194,15 +195,16 @@ class Builds:
         """Files that the diagnostics of `asked` leave, and a note for each that the simulator does not have."""
         if asked.enable_scope_stats:
             reading = run.scope_reading()
+            sized = with_ring_sizes(run.options or options)
             compiled = self._by_kernel.get(kernel) or self.compile_kernel(kernel, (), asked)
             path = compiled.output_dir / SCOPE_STATS
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = scope_stats_lines(
                 reading,
-                options.ring_heap_bytes,
+                sized.ring_heap_bytes,
                 fatal=run.fault is not None,
-                task_windows=options.ring_task_window,
-                dep_pools=options.ring_dep_pool,
+                task_windows=sized.ring_task_window,
+                dep_pools=sized.ring_dep_pool,
             )
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(f"scope_stats written to {path}")

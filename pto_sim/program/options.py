@@ -19,7 +19,8 @@ class RunOptions:
     timing: simulate time. checks: look for findings. seed: seed of the harness' fixtures.
     scopes: 'written', 'flat' or 'auto'. hoist: names of create_tensor results to declare at the frame.
     ring_heap_bytes: heap of each of the four rings; ring_heap_given: the user chose it, a script does not change it.
-    ring_task_window, ring_dep_pool: task slots and dependency edges of each ring. pipe_slots: 'current' or 'seed'.
+    ring_task_window, ring_dep_pool: task slots and dependency edges of each ring. A size of 0 is nobody's choice: the
+    run takes that of the environment (PTO2_RING_*), else the runtime's default. pipe_slots: 'current' or 'seed'.
     backend: 'sim' or 'npu'.
     threads: host threads of a matrix product (never changes a bit).
     lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
@@ -39,10 +40,10 @@ class RunOptions:
     seed: int | None = None
     scopes: str = "written"
     hoist: tuple[str, ...] = ()
-    ring_heap_bytes: tuple[int, int, int, int] = (268435456, 268435456, 268435456, 268435456)
+    ring_heap_bytes: tuple[int, int, int, int] = (0, 0, 0, 0)
     ring_heap_given: bool = False
-    ring_task_window: tuple[int, int, int, int] = (16384, 16384, 16384, 16384)
-    ring_dep_pool: tuple[int, int, int, int] = (16384, 16384, 16384, 16384)
+    ring_task_window: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ring_dep_pool: tuple[int, int, int, int] = (0, 0, 0, 0)
     pipe_slots: str = "current"
     backend: str = "sim"
     threads: int = 1

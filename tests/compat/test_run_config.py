@@ -118,3 +118,20 @@ def test_other_diagnostics_are_said_once(scratch_user, capsys):
 def test_config_of_another_type(scratch_user):
     with pytest.raises(TypeError, match="PTO018: config= is a dict"):
         scratch_user(X, np.zeros_like(X), config={"platform": "a2a3"})
+
+
+def test_ring_sizes_of_the_environment(scratch_user, monkeypatch):
+    """RunConfig > the environment, ring by ring > the defaults; a script may set the variables itself."""
+    with open_session(RunOptions(timing=False)) as session:
+        monkeypatch.setenv("PTO2_RING_HEAP", "8192,16384,1500,4096")
+        monkeypatch.setenv("PTO2_RING_TASK_WINDOW", "64")
+        scratch_user(X, np.zeros_like(X), config=RunConfig(ring_heap=[0, 0, 0, 2048]))
+        options = session.results[0].run.options
+        assert options.ring_heap_bytes == (8192, 16384, 1500, 2048)
+        assert (options.ring_task_window, options.ring_dep_pool) == ((64,) * 4, (16384,) * 4)
+        monkeypatch.setenv("PTO2_RING_HEAP", "2048")
+        with pytest.raises(RuntimeFault, match="PTO902"):
+            scratch_user(X, np.zeros_like(X))
+        monkeypatch.setenv("PTO2_RING_HEAP", "2048,")
+        with pytest.warns(UserWarning, match="PTO2_RING_HEAP='2048,' is ignored"):
+            scratch_user(X, np.zeros_like(X))

@@ -114,7 +114,7 @@ def test_generated_code_is_refused():
 def test_ring_sizes_size_the_run():
     found = request({"ring_heap": 1 << 20}, {"ring_task_window": [0, 64, 64, 8]}).applied_to(RunOptions())
     assert found.ring_heap_bytes == (1 << 20,) * 4
-    assert found.ring_task_window == (16384, 64, 64, 8)
+    assert found.ring_task_window == (0, 64, 64, 8) and found.ring_dep_pool == (0,) * 4
 
 
 def test_the_heap_of_the_command_line_stands():
