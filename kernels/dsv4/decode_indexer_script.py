@@ -4,30 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from command_line import add_start_pos, base_parser, run_script
 from config import DECODE_SEQ, FLASH
 from indexer_fixtures import INDEXER, indexer_compressor_specs, indexer_specs, step_of
 from indexer_reference import golden_indexer, golden_indexer_compressor
+from row_list_compare import rows_by_score
 
-from pto_sim.golden import ratio_allclose, topk_pair_compare
-
-
-def rows_by_score(actual: Any, expected: Any, *, actual_outputs: dict[str, Any], **context: Any) -> tuple[bool, str]:
-    """topk_pair_compare of the listed rows, with the scores that the kernel gave them.
-
-    Besides: no row is listed twice, and there is a -1 exactly where the reference has one.
-    """
-    kept, rows = FLASH.index_topk, np.sort(actual, axis=-1)
-    if not np.array_equal(actual < FLASH.sliding_window, expected < FLASH.sliding_window):
-        return False, "    the lists differ in length, or name rows of the window"
-    if ((rows[..., 1:] == rows[..., :-1]) & (rows[..., 1:] >= 0)).any():
-        return False, "    a list names a row twice"
-    places = np.clip(actual[..., :kept] - FLASH.sliding_window, 0, None)
-    paired = np.take_along_axis(actual_outputs["score"], places, axis=-1)
-    return topk_pair_compare("score_of_row")(
-        actual[..., :kept], expected[..., :kept], actual_outputs={"score_of_row": paired}, **context
-    )
+from pto_sim.golden import ratio_allclose
 
 
 def cache_tolerance(batch: int) -> Any:
@@ -48,7 +31,7 @@ def tolerances(batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
             "inner_compress_state": state,
             "idx_kv_cache": cache,
             "score": ratio_allclose(atol=1e-4, rtol=1 / 128),
-            "topk_idxs": rows_by_score,
+            "topk_idxs": rows_by_score(FLASH.sliding_window),
         },
     )
 

@@ -102,6 +102,13 @@ def _prefill_attention(kind: str) -> Case:
     return Case(kernel, specs, script.GOLDEN[kind], script.tolerance(kind, tokens), True)
 
 
+def _prefill_indexer(name: str, tolerance: str, run: str) -> Case:
+    script = import_module("prefill_indexer_script")
+    specs = getattr(script, f"{name}_specs")(getattr(script, run)(0))
+    golden = getattr(script, f"golden_{name}")
+    return Case(getattr(import_module(name), f"{name}_test"), specs, golden, getattr(script, tolerance))
+
+
 def _gate() -> Case:
     script = import_module("gate_script")
     return Case(import_module("gate").gate_test, script.gate_specs(0), script.golden_gate, script.OUTPUT_TOLERANCE)
@@ -157,7 +164,13 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "prefill_compressor_ratio4": partial(_prefill_compressor, 4),
         "prefill_compressor_ratio128": partial(_prefill_compressor, 128),
         "prefill_sparse_attn": _prefill_sparse,
+        "prefill_indexer_compressor": partial(
+            _prefill_indexer, "prefill_indexer_compressor", "COMPRESSOR_TOLERANCE", "compressor_run"
+        ),
+        "prefill_indexer": partial(_prefill_indexer, "prefill_indexer", "INDEXER_TOLERANCE", "indexer_run"),
         "prefill_attention_swa": partial(_prefill_attention, "swa"),
+        "prefill_attention_hca": partial(_prefill_attention, "hca"),
+        "prefill_attention_csa": partial(_prefill_attention, "csa"),
         "gate": _gate,
         "expert_shared": partial(_expert, "expert_shared", "expert_shared", scoped=False),
         "expert_routed": partial(_expert, "expert_routed", "expert_routed", scoped=True),
@@ -167,6 +180,7 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "moe": _moe,
         "decode_layer": partial(_decode_layer, 10),
         "hc_head": partial(_decode_tokens, "hc_head", "hc_head_test"),
+        "lm_head": partial(_decode_tokens, "lm_head", "lm_head_test"),
     }
 )
 

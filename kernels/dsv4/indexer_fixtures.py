@@ -98,9 +98,9 @@ def query_weight_specs(prefix: str = "") -> list[TensorSpec]:
     ]
 
 
-def weights_proj_spec() -> TensorSpec:
+def weights_proj_spec(name: str = "weights_proj") -> TensorSpec:
     shape = (FLASH.hidden_size, FLASH.index_n_heads)
-    return TensorSpec("weights_proj", list(shape), BF16, lambda seed: normal(seed, "weights_proj", shape, WEIGHTS_STD))
+    return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, WEIGHTS_STD))
 
 
 def indexer_specs(start_pos: int | None = None) -> list[TensorSpec | ScalarSpec]:

@@ -5,14 +5,19 @@ Distributions of upstream's tests (pypto-lib 9f31b7eb, models/deepseek/v4/prefil
 of the positions before the run uniform in [-0.05, 0.05).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from attention_fixtures import SWA, Kind
+from attention_fixtures import CSA, HCA, SWA, Kind
+from compressor_fixtures import RATIO4, RATIO128, Compressor, CompressorStep
 from config import BLOCK_SIZE, FLASH
 from draws import centred, uniform
 from equations import BF16
+from indexer_fixtures import hadamard_spec, query_weight_specs, weights_proj_spec
+from prefill_compressor_fixtures import CMP_PAGES, PrefillRun
+from prefill_indexer_fixtures import indexer_run, inner_specs, key_specs, slot_specs
 from prefill_sparse_attn_fixtures import ORI_PAGES, TOKENS, TOPK, WINDOW, int8_weights, projection_specs, row_lists
 from rope_tables import rope_tables
 
@@ -61,6 +66,42 @@ class PrefillStep:
         rows[before % WINDOW] = centred(seed, "kv_cache", (len(before), FLASH.head_dim)) * np.float32(0.1)
         return rows.reshape(ORI_PAGES, BLOCK_SIZE, 1, FLASH.head_dim)
 
+    def compression(self, compressor: Compressor) -> dict[str, TensorSpec]:
+        """What the main compressor adds, by name; its state and cache are written."""
+        run = PrefillRun(compressor, self.start_pos, self.num_tokens, swapped_pages=True)
+        found = [
+            *CompressorStep(compressor).weight_specs("cmp_"),
+            *run.state_specs("cmp_"),
+            run.cache_spec("cmp_kv", 0.1),
+            TensorSpec("cmp_block_table", [CMP_PAGES], np.int32, run.cache_table),
+            TensorSpec("cmp_slot_mapping", [TOKENS], np.int64, run.cache_slots),
+            TensorSpec("state_slot_mapping", [TOKENS], np.int64, run.state_slots),
+            TensorSpec("ori_block_table", [ORI_PAGES], np.int32, np.arange(ORI_PAGES, dtype=np.int32)),
+        ]
+        return {spec.name: spec for spec in found}
+
+    def indexing(self) -> dict[str, TensorSpec]:
+        """What the indexer adds, by name; its state and cache are written."""
+        run = indexer_run(self.start_pos, self.num_tokens)
+        found = [
+            hadamard_spec("hadamard_idx"),
+            *query_weight_specs("idx_"),
+            weights_proj_spec("idx_weights_proj"),
+            *inner_specs(run),
+            *key_specs(run),
+            *slot_specs(run),
+        ]
+        return {spec.name: spec for spec in found}
+
+    def list_specs(self) -> dict[str, TensorSpec]:
+        """The rows that each token attends to, by name."""
+        rows, lengths = row_lists(self.positions, self.num_tokens, self.kind.compress_ratio)
+        found = [
+            TensorSpec("cmp_sparse_indices", [TOKENS, TOPK], np.int32, rows),
+            TensorSpec("cmp_sparse_lens", [TOKENS], np.int32, lengths),
+        ]
+        return {spec.name: spec for spec in found}
+
 
 def weights(name: str, inner: int, outputs: int) -> TensorSpec:
     """Uniform BF16 weights [inner, outputs]."""
@@ -103,14 +144,47 @@ def shared_specs(step: PrefillStep) -> dict[str, TensorSpec | ScalarSpec]:
     return {spec.name: spec for spec in found}
 
 
+def arranged(specs: Mapping[str, TensorSpec | ScalarSpec], middle: Sequence[str]) -> list[TensorSpec | ScalarSpec]:
+    """Specs in parameter order: those up to the rotations, `middle`, those from the sink on."""
+    names = list(specs)
+    before, after = names[: names.index("kv_cache")], names[names.index("attn_sink") : names.index("num_tokens") + 1]
+    return [specs[name] for name in (*before, *middle, *after)]
+
+
 def swa_specs(start_pos: int, num_tokens: int) -> list[TensorSpec | ScalarSpec]:
     """Arguments of prefill_attention_swa_test, in order."""
     step = PrefillStep(SWA, start_pos, num_tokens)
-    rows, lengths = row_lists(step.positions, step.num_tokens)
-    specs = list(shared_specs(step).values())
-    place = [spec.name for spec in specs].index("position_ids")
-    lists = [
-        TensorSpec("cmp_sparse_indices", [TOKENS, TOPK], np.int32, rows),
-        TensorSpec("cmp_sparse_lens", [TOKENS], np.int32, lengths),
-    ]
-    return [*specs[:place], *lists, *specs[place:]]
+    return arranged(shared_specs(step) | step.list_specs(), SWA_ORDER)
+
+
+SWA_ORDER = (
+    "kv_cache", "block_table", "ori_slot_mapping", "cmp_sparse_indices", "cmp_sparse_lens", "position_ids",
+)  # fmt: skip
+
+
+def hca_specs(start_pos: int, num_tokens: int) -> list[TensorSpec | ScalarSpec]:
+    """Arguments of prefill_attention_hca_test, in order."""
+    step = PrefillStep(HCA, start_pos, num_tokens)
+    return arranged(shared_specs(step) | step.compression(RATIO128) | step.list_specs(), HCA_ORDER)
+
+
+HCA_ORDER = (
+    "cmp_wkv", "cmp_wgate", "cmp_ape", "cmp_norm_w", "cmp_kv_state", "cmp_score_state", "compress_state_block_table",
+    "kv_cache", "ori_slot_mapping", "ori_block_table", "cmp_kv", "cmp_block_table", "cmp_sparse_indices",
+    "cmp_sparse_lens", "position_ids", "cmp_slot_mapping", "state_slot_mapping",
+)  # fmt: skip
+
+
+def csa_specs(start_pos: int, num_tokens: int) -> list[TensorSpec | ScalarSpec]:
+    """Arguments of prefill_attention_csa_test, in order."""
+    step = PrefillStep(replace(CSA, sink=0.0), start_pos, num_tokens)
+    return arranged(shared_specs(step) | step.compression(RATIO4) | step.indexing(), CSA_ORDER)
+
+
+CSA_ORDER = (
+    "cmp_wkv", "cmp_wgate", "cmp_ape", "cmp_norm_w", "cmp_kv_state", "cmp_score_state", "compress_state_block_table",
+    "hadamard_idx", "idx_wq_b", "idx_wq_b_scale", "idx_weights_proj", "inner_wkv", "inner_wgate", "inner_ape",
+    "inner_norm_w", "inner_kv_state", "inner_score_state", "inner_compress_state_block_table", "kv_cache",
+    "ori_block_table", "ori_slot_mapping", "cmp_kv", "cmp_block_table", "idx_kv_cache", "idx_block_table",
+    "position_ids", "cmp_slot_mapping", "idx_slot_mapping", "state_slot_mapping", "inner_state_slot_mapping",
+)  # fmt: skip

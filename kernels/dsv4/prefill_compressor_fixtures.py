@@ -24,7 +24,9 @@ COMPRESSORS = {4: RATIO4, 128: RATIO128}
 
 @dataclass(frozen=True)
 class PrefillRun:
-    """A compressor and the positions of one run. num_tokens: the tokens behind them are padding.
+    """A compressor and the positions of one run. num_tokens: the tokens behind them are padding. swapped_pages: the
+    pages of the compressed cache are in another order than its rows, so that a kernel that ignores the table is found
+    out.
 
     Raises ValueError if a position does not exist or its compressed row has no place.
     """
@@ -32,6 +34,7 @@ class PrefillRun:
     compressor: Compressor
     start_pos: int = 0
     num_tokens: int = TOKENS
+    swapped_pages: bool = False
 
     def __post_init__(self) -> None:
         end = self.start_pos + self.num_tokens
@@ -66,11 +69,23 @@ class PrefillRun:
         return slots
 
     @property
+    def cache_table(self) -> np.ndarray:
+        """[pages] INT32, every page once."""
+        return np.roll(np.arange(CMP_PAGES, dtype=np.int32), int(self.swapped_pages))
+
+    def cache_rows(self, windows: np.ndarray) -> np.ndarray:
+        """The row of the compressed cache that each window has, INT64."""
+        return self.cache_table[windows // BLOCK_SIZE].astype(np.int64) * BLOCK_SIZE + windows % BLOCK_SIZE
+
+    @property
     def cache_slots(self) -> np.ndarray:
         """[tokens] INT64, -1 for padding and for a token that completes no window."""
-        positions, ratio = self.positions.astype(np.int64), self.compressor.ratio
-        completes = ((positions + 1) % ratio == 0) & (np.arange(TOKENS) < self.num_tokens)
-        return np.where(completes, positions // ratio, -1)
+        ratio = self.compressor.ratio
+        slots = np.full(TOKENS, -1, np.int64)
+        positions = self.positions[: self.num_tokens]
+        completes = np.flatnonzero((positions + 1) % ratio == 0)
+        slots[completes] = self.cache_rows(positions[completes] // ratio)
+        return slots
 
     def state(self, seed: int, name: str) -> np.ndarray:
         """Rows of the positions that a window of this run can need, zero elsewhere, [pages, page, columns] FP32."""
@@ -81,15 +96,28 @@ class PrefillRun:
         rows[self.state_rows(before)] = centred(seed, name, (len(before), c.columns)) * np.float32(0.05)
         return rows.reshape(-1, c.page, c.columns)
 
-    def state_specs(self) -> list[TensorSpec]:
-        """kv_state, score_state and their table."""
+    def state_specs(self, prefix: str = "", table_name: str = "compress_state_block_table") -> list[TensorSpec]:
+        """kv_state and score_state, their names after `prefix`, and their table."""
         c, table = self.compressor, self.state_table
         shape = [len(table), c.page, c.columns]
-        return [
-            TensorSpec("kv_state", shape, np.float32, lambda seed: self.state(seed, "kv_state"), is_output=True),
-            TensorSpec("score_state", shape, np.float32, lambda seed: self.state(seed, "score_state"), is_output=True),
-            TensorSpec("compress_state_block_table", [len(table)], np.int32, table),
-        ]
+
+        def drawn(name: str) -> TensorSpec:
+            return TensorSpec(name, shape, np.float32, lambda seed: self.state(seed, name), is_output=True)
+
+        states = [drawn(f"{prefix}{name}") for name in ("kv_state", "score_state")]
+        return [*states, TensorSpec(table_name, [len(table)], np.int32, table)]
+
+    def cache_spec(self, name: str, span: float) -> TensorSpec:
+        """A compressed cache: rows of the windows before the run uniform around zero, as wide as `span`, else zero."""
+        shape = (CMP_PAGES * BLOCK_SIZE, self.compressor.width)
+        before = self.cache_rows(np.arange(self.start_pos // self.compressor.ratio))
+
+        def rows(seed: int) -> np.ndarray:
+            made = np.zeros(shape, np.float32)
+            made[before] = centred(seed, name, (len(before), shape[1])) * np.float32(span)
+            return made.reshape(CMP_PAGES, BLOCK_SIZE, 1, shape[1])
+
+        return TensorSpec(name, [CMP_PAGES, BLOCK_SIZE, 1, shape[1]], BF16, rows, is_output=True)
 
     def specs(self) -> list[TensorSpec | ScalarSpec]:
         """Arguments of the compressor's entry, in order."""

@@ -1,6 +1,6 @@
 """NumPy reference of the prefill compressors, written from their equations."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,16 +60,30 @@ def pooled(tensors: Mapping[str, np.ndarray], run: Projections, start: int, no_s
     return (values * softmax(scores, axis=0)).sum(axis=0)
 
 
-def golden_prefill_compressor(tensors: MutableMapping[str, np.ndarray], no_score: float) -> None:
-    """Fill cmp_kv, kv_state and score_state. no_score: of a position that the state has no page for."""
-    run, pairs = projections(tensors), FLASH.qk_rope_head_dim // 2
-    cache = tensors["cmp_kv"].reshape(-1, tensors["cmp_kv"].shape[-1])
+def compressed_rows(
+    tensors: Mapping[str, np.ndarray], run: Projections, slots: np.ndarray, no_score: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Of each token of the run that has a slot: the slot, and the row of the window it completes, normalised and
+    rotated, FP32."""
+    pairs = FLASH.qk_rope_head_dim // 2
     for position, token in run.token_at.items():
-        slot = tensors["cmp_slot_mapping"][token]
-        if slot >= 0:
+        if slots[token] >= 0:
             start = position + 1 - len(tensors["ape"])
             row = rms_norm(pooled(tensors, run, start, no_score), f32(tensors["norm_w"]), FLASH.rms_norm_eps)
-            cache[slot] = rope(row, tensors["freqs_cos"][start, :pairs], tensors["freqs_sin"][start, :pairs])
-    slots = tensors["state_slot_mapping"][: len(run.values)]
+            yield slots[token], rope(row, tensors["freqs_cos"][start, :pairs], tensors["freqs_sin"][start, :pairs])
+
+
+def keep_projections(tensors: MutableMapping[str, np.ndarray], run: Projections, slots: np.ndarray) -> None:
+    """Write the run's values and scores to the rows of the state that `slots` names."""
+    slots = slots[: len(run.values)]
     for name, found in (("kv_state", run.values), ("score_state", run.scores)):
         tensors[name].reshape(-1, found.shape[1])[slots[slots >= 0]] = found[slots >= 0]
+
+
+def golden_prefill_compressor(tensors: MutableMapping[str, np.ndarray], no_score: float) -> None:
+    """Fill cmp_kv, kv_state and score_state. no_score: of a position that the state has no page for."""
+    run = projections(tensors)
+    cache = tensors["cmp_kv"].reshape(-1, tensors["cmp_kv"].shape[-1])
+    for slot, row in compressed_rows(tensors, run, tensors["cmp_slot_mapping"], no_score):
+        cache[slot] = row
+    keep_projections(tensors, run, tensors["state_slot_mapping"])

@@ -10,6 +10,19 @@ from kernels.dsv4.attention_fixtures import SWA
 from pto_sim.testing import run
 
 from .kernel_layout import arguments, clean_run, compared, differences, layout, pipe_bytes
+from .prefill_layouts import (
+    ATTENTION_PIPES,
+    FRAME,
+    GATE,
+    GATE_PIPE,
+    NORM,
+    NORMED,
+    QKV,
+    QUERY,
+    ROPE_ROWS,
+    attention,
+    within,
+)
 from .sandbox import load
 
 SMALL = dataclasses.replace(
@@ -50,16 +63,16 @@ def test_small_kernel_equals_its_reference(tmp_path, start_pos, num_tokens, stro
     assert result.passed, result.error
 
 
-LAYER, SPARSE, QKV = "prefill_attention_swa.py", "prefill_sparse_attn.py", "qkv_proj_rope.py"
+LAYER, SPARSE, PROJECTIONS = "prefill_attention_swa.py", "prefill_sparse_attn.py", "qkv_proj_rope.py"
 FAULTS = {
     "another token committed": (LAYER, "kv[w_t : w_t + 1, 0:HEAD_DIM]", "kv[w_t // 2 : w_t // 2 + 1, 0:HEAD_DIM]"),
     "last token not committed": (LAYER, "if w_t < num_tokens", "if w_t < num_tokens - 1"),
     "committed two by two": (LAYER, "[w_row : w_row + 1", "[w_row // 2 : w_row // 2 + 1"),
     "cos and sin exchanged": (LAYER, "rope_rows(freqs_cos, freqs_sin,", "rope_rows(freqs_sin, freqs_cos,"),
     "norm written elsewhere": (LAYER, "attn_norm_w, x_normed)", "attn_norm_w, x_mixed)"),
-    "rotation by number, not position": (QKV, "pl.cast(pl.read(position_ids, [r_t]), pl.INDEX)", "r_t"),
-    "keys turned the other way": (QKV, "pl.mul(v_swapped, v_sign)", "pl.mul(v_swapped, pl.neg(v_sign))"),
-    "query head not normalised": (QKV, "pl.row_expand_mul(h_turned, h_inv)", "h_turned"),
+    "rotation by number, not position": (PROJECTIONS, "pl.cast(pl.read(position_ids, [r_t]), pl.INDEX)", "r_t"),
+    "keys turned the other way": (PROJECTIONS, "pl.mul(v_swapped, v_sign)", "pl.mul(v_swapped, pl.neg(v_sign))"),
+    "query head not normalised": (PROJECTIONS, "pl.row_expand_mul(h_turned, h_inv)", "h_turned"),
     "old rows of other positions": (SPARSE, "BLOCK_SIZE + g_raw % BLOCK_SIZE", "BLOCK_SIZE + g_raw // 2 % BLOCK_SIZE"),
     "missing softmax scale": (SPARSE, "pl.mul(a_raw, SOFTMAX_SCALE)", "pl.mul(a_raw, 1.0)"),
     "dropped sink": (SPARSE, "pl.add(m_sum, pl.exp(pl.sub(m_sink_col, m_max)))", "m_sum"),
@@ -91,61 +104,13 @@ def test_kernel_equals_its_reference(tmp_path, start_pos, num_tokens):
     assert result.passed, result.error
 
 
-# (scope, kind or alloc, name, blocks or bytes)
 LAYOUT = [
-    ("", "alloc", "post", 128 * 4 * 4),
-    ("", "alloc", "comb", 128 * 16 * 4),
-    ("", "alloc", "rope_cos_t", 128 * 64 * 2),
-    ("", "alloc", "rope_sin_t", 128 * 64 * 2),
-    ("", "alloc", "q", 128 * 64 * 512 * 2),
-    ("", "alloc", "kv", 128 * 512 * 2),
-    ("1", "alloc", "x_mixed", 128 * 4096 * 2),
-    ("1", "alloc", "mixes_gm", 128 * 32 * 4),
-    ("1", "MIX", "hc_pre_1spmd", 8),
-    ("1", "alloc", "x_normed", 128 * 4096 * 2),
-    ("1", "AIV", "rms_norm", 16),
-    ("1", "AIV", "qkv_rope_rows", 8),
-    ("1", "alloc", "qr", 128 * 1024),
-    ("1", "alloc", "qr_scale", 128 * 4),
-    ("1", "alloc", "qr_fp32", 128 * 1024 * 4),
-    ("1", "AIV", "qr_proj_seed", 1),
-    ("1", "AIC", "qr_proj_matmul", 8),
-    ("1", "AIV", "qr_rms_norm_quant", 16),
-    ("1", "alloc", "q_proj_i32", 128 * 32768 * 4),
-    ("1", "AIC", "qproj_matmul", 16),
-    ("1", "alloc", "q_proj_fp32", 128 * 32768 * 4),
-    ("1", "AIV", "qproj_dequant", 16),
-    ("1", "AIV", "q_head_rms_nope_rope", 32),
-    ("1", "alloc", "kv_fp32", 128 * 512 * 4),
-    ("1", "AIV", "kv_proj_seed", 1),
-    ("1", "AIC", "kv_proj_matmul", 8),
-    ("1", "AIV", "kv_rms_norm_rope", 8),
+    *FRAME,
+    *within("1", [*GATE, *NORMED, *NORM, *ROPE_ROWS, *QUERY, *QKV]),
     ("", "alloc", "cmp_block_table_dummy", 2 * 4),
     ("", "AIV", "prefill_swa_dummy_cmp_table", 1),
     ("", "alloc", "cmp_kv_dummy", 2 * 128 * 512 * 2),
-    ("", "alloc", "attn_out", 128 * 4096 * 2),
-    ("", "alloc", "sparse_kv", 128 * 384 * 512 * 2),
-    ("", "alloc", "sparse_bias", 128 * 384 * 4),
-    ("2", "AIV", "gather_kv", 96),
-    ("2", "AIV", "build_bias", 8),
-    ("", "alloc", "attn_rope_stage", 128 * 64 * 64 * 4),
-    ("", "alloc", "o_packed", 8 * 128 * 4096 * 2),
-    ("3", "alloc", "sparse_blk_mi", 24576 * 4),
-    ("3", "alloc", "sparse_blk_li", 24576 * 4),
-    ("3", "alloc", "sparse_blk_oi", 24576 * 512 * 4),
-    ("3", "MIX", "qk_pv", 128),
-    ("3", "AIV", "merge_norm", 128),
-    ("4", "alloc", "rope_cos_il", 128 * 64 * 4),
-    ("4", "alloc", "rope_sin_signed", 128 * 64 * 4),
-    ("4", "AIV", "rope_cs", 2),
-    ("4", "AIV", "rope", 32),
-    ("4", "alloc", "o_r", 128 * 8192 * 4),
-    ("4", "alloc", "o_r_amax_parts", 64 * 128 * 4),
-    ("4", "MIX", "proj_a", 64),
-    ("4", "alloc", "o_r_i8", 128 * 8192),
-    ("4", "alloc", "o_r_scale_dq", 128 * 4),
-    ("4", "AIV", "quant", 32),
-    ("4", "MIX", "proj_b", 32),
+    *attention(2),
     ("", "AIV", "prefill_swa_cache_writeback", 1),
     ("", "AIV", "hc_post", 32),
 ]
@@ -157,7 +122,7 @@ def test_launches_scratch_and_scopes(tmp_path, start_pos):
     entry, specs, *_ = loaded(tmp_path, start_pos)
     done = clean_run(entry, specs)
     assert layout(done) == LAYOUT
-    assert pipe_bytes(done) == [256 * 1024, 8192 * 1024, 2048 * 1024, 1024 * 1024]
+    assert pipe_bytes(done) == [GATE_PIPE, *ATTENTION_PIPES]
 
 
 # Reference and fixture
