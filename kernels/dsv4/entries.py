@@ -15,14 +15,12 @@ from config import DECODE_BATCH, DECODE_SEQ, PREFILL_BATCH, PREFILL_SEQ
 
 @dataclass(frozen=True)
 class Case:
-    """What `run_jit` needs: a kernel, the specs of its arguments in order, its reference, a comparer for each output.
-    scoped: the kernel places its scopes itself, so that `--scopes` has something to change."""
+    """What `run_jit` needs: a kernel, specs of its arguments in order, its reference, a comparer for each output."""
 
     kernel: Any
     specs: list[Any]
     golden: Callable[[dict[str, Any]], None]
     tolerance: dict[str, Any]
-    scoped: bool = False
 
 
 def _compared(tolerance: dict[str, Any], specs: list[Any]) -> dict[str, Any]:
@@ -30,20 +28,21 @@ def _compared(tolerance: dict[str, Any], specs: list[Any]) -> dict[str, Any]:
     return {name: comparer for name, comparer in tolerance.items() if name in names}
 
 
-def _by_tokens(file: str, entry: str, fixtures: str, reference: str) -> Case:
-    """A kernel for any number of tokens, at decode size."""
-    name = entry.removesuffix("_test")
-    script = import_module(f"{file}_script")
+def _by_tokens(name: str, fixtures: str, reference: str, file: str = "") -> Case:
+    """A kernel for any number of tokens, at decode size. file: where it is not called like the kernel."""
+    file = file or name
     specs = getattr(import_module(fixtures), f"{name}_specs")(DECODE_BATCH * DECODE_SEQ)
     golden = getattr(import_module(reference), f"golden_{name}")
-    return Case(getattr(import_module(file), entry), specs, golden, script.OUTPUT_TOLERANCE)
+    return Case(
+        getattr(import_module(file), f"{name}_test"), specs, golden, import_module(f"{file}_script").OUTPUT_TOLERANCE
+    )
 
 
-def _decode_tokens(name: str, entry: str) -> Case:
-    """A kernel for the tokens of a decode step."""
+def _by_name(name: str, file: str = "") -> Case:
+    """A kernel whose script has everything under its name. file: where it is another form of that kernel."""
     script = import_module(f"{name}_script")
     specs, golden = getattr(script, f"{name}_specs")(), getattr(script, f"golden_{name}")
-    return Case(getattr(import_module(name), entry), specs, golden, script.OUTPUT_TOLERANCE)
+    return Case(getattr(import_module(file or name), f"{name}_test"), specs, golden, script.OUTPUT_TOLERANCE)
 
 
 def _decode_compressor(ratio: int) -> Case:
@@ -69,14 +68,14 @@ def _decode_sparse(suffix: str) -> Case:
     module = import_module(f"decode_sparse_attn{suffix}")
     script, fixtures = import_module("sparse_attn_script"), import_module("sparse_attn_fixtures")
     specs = fixtures.tensor_specs(fixtures.Fixture(module.TOPK, module.DEFAULT_COMPRESS_RATIO))
-    return Case(module.sparse_attn_test, specs, script.golden_sparse_attn, script.OUTPUT_TOLERANCE, True)
+    return Case(module.sparse_attn_test, specs, script.golden_sparse_attn, script.OUTPUT_TOLERANCE)
 
 
 def _decode_attention(kind: str) -> Case:
     script = import_module("decode_attention_script")
     kernel = getattr(import_module(f"decode_attention_{kind}"), f"attention_{kind}_test")
     specs = script.SPECS[kind](None)
-    return Case(kernel, specs, script.GOLDEN[kind], script.tolerance(specs), True)
+    return Case(kernel, specs, script.GOLDEN[kind], script.tolerance(specs))
 
 
 def _prefill_compressor(ratio: int) -> Case:
@@ -89,9 +88,7 @@ def _prefill_compressor(ratio: int) -> Case:
 def _prefill_sparse() -> Case:
     script, kernel = import_module("prefill_sparse_attn_script"), import_module("prefill_sparse_attn")
     specs = script.tensor_specs(script.Fixture(kernel.DEFAULT_COMPRESS_RATIO))
-    return Case(
-        kernel.prefill_sparse_attn_test, specs, script.golden_prefill_sparse_attn, script.OUTPUT_TOLERANCE, True
-    )
+    return Case(kernel.prefill_sparse_attn_test, specs, script.golden_prefill_sparse_attn, script.OUTPUT_TOLERANCE)
 
 
 def _prefill_attention(kind: str) -> Case:
@@ -99,7 +96,7 @@ def _prefill_attention(kind: str) -> Case:
     kernel = getattr(import_module(f"prefill_attention_{kind}"), f"prefill_attention_{kind}_test")
     tokens = PREFILL_BATCH * PREFILL_SEQ
     specs = script.SPECS[kind](0, tokens)
-    return Case(kernel, specs, script.GOLDEN[kind], script.tolerance(kind, tokens), True)
+    return Case(kernel, specs, script.GOLDEN[kind], script.tolerance(kind, tokens))
 
 
 def _prefill_indexer(name: str, tolerance: str, run: str) -> Case:
@@ -114,13 +111,6 @@ def _gate() -> Case:
     return Case(import_module("gate").gate_test, script.gate_specs(0), script.golden_gate, script.OUTPUT_TOLERANCE)
 
 
-def _expert(name: str, script_name: str, *, scoped: bool) -> Case:
-    script = import_module(f"{script_name}_script")
-    specs, golden = getattr(script, f"{script_name}_specs")(), getattr(script, f"golden_{script_name}")
-    kernel = getattr(import_module(name), f"{script_name}_test")
-    return Case(kernel, specs, golden, script.OUTPUT_TOLERANCE, scoped)
-
-
 def _routes(name: str) -> Case:
     """dispatch or combine."""
     script = import_module("dispatch_script")
@@ -132,7 +122,7 @@ def _routes(name: str) -> Case:
 def _moe() -> Case:
     script = import_module("moe_script")
     kernel = import_module("moe").moe_ep1_test
-    return Case(kernel, script.moe_specs(), script.golden_moe_ep1, script.OUTPUT_TOLERANCE, True)
+    return Case(kernel, script.moe_specs(), script.golden_moe_ep1, script.OUTPUT_TOLERANCE)
 
 
 def _decode_layer(layer_id: int) -> Case:
@@ -140,17 +130,15 @@ def _decode_layer(layer_id: int) -> Case:
     script = import_module("decode_layer_script")
     kernel = import_module("decode_layer").decode_layer
     specs = script.layer_specs([parameter.name for parameter in kernel.parameters], layer_id)
-    return Case(kernel, specs, script.golden_decode_layer, script.OUTPUT_TOLERANCE, True)
+    return Case(kernel, specs, script.golden_decode_layer, script.tolerance(specs, layer_id))
 
 
 CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
     {
-        "hc_pre": partial(_by_tokens, "hc_pre", "hc_pre_test", "hc_fixtures", "hc_reference"),
-        "hc_post": partial(_by_tokens, "hc_post", "hc_post_test", "hc_fixtures", "hc_reference"),
-        "rms_norm": partial(_by_tokens, "rmsnorm", "rms_norm_test", "hc_fixtures", "hc_reference"),
-        "qkv_proj_rope": partial(
-            _by_tokens, "qkv_proj_rope", "qkv_proj_rope_test", "qkv_proj_rope_script", "qkv_reference"
-        ),
+        "hc_pre": partial(_by_tokens, "hc_pre", "hc_fixtures", "hc_reference"),
+        "hc_post": partial(_by_tokens, "hc_post", "hc_fixtures", "hc_reference"),
+        "rms_norm": partial(_by_tokens, "rms_norm", "hc_fixtures", "hc_reference", "rmsnorm"),
+        "qkv_proj_rope": partial(_by_tokens, "qkv_proj_rope", "qkv_proj_rope_script", "qkv_reference"),
         "decode_compressor_ratio4": partial(_decode_compressor, 4),
         "decode_compressor_ratio128": partial(_decode_compressor, 128),
         "decode_indexer_compressor": partial(_indexer, 0),
@@ -172,15 +160,15 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "prefill_attention_hca": partial(_prefill_attention, "hca"),
         "prefill_attention_csa": partial(_prefill_attention, "csa"),
         "gate": _gate,
-        "expert_shared": partial(_expert, "expert_shared", "expert_shared", scoped=False),
-        "expert_routed": partial(_expert, "expert_routed", "expert_routed", scoped=True),
-        "expert_routed_split": partial(_expert, "expert_routed_split", "expert_routed", scoped=True),
+        "expert_shared": partial(_by_name, "expert_shared"),
+        "expert_routed": partial(_by_name, "expert_routed"),
+        "expert_routed_split": partial(_by_name, "expert_routed", "expert_routed_split"),
         "dispatch": partial(_routes, "dispatch"),
         "combine": partial(_routes, "combine"),
         "moe": _moe,
         "decode_layer": partial(_decode_layer, 10),
-        "hc_head": partial(_decode_tokens, "hc_head", "hc_head_test"),
-        "lm_head": partial(_decode_tokens, "lm_head", "lm_head_test"),
+        "hc_head": partial(_by_name, "hc_head"),
+        "lm_head": partial(_by_name, "lm_head"),
     }
 )
 
@@ -188,4 +176,4 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
 def case(name: str) -> Case:
     """The case of a kernel. Raises KeyError for a name that is not in `CASES`."""
     made = CASES[name]()
-    return Case(made.kernel, made.specs, made.golden, _compared(made.tolerance, made.specs), made.scoped)
+    return Case(made.kernel, made.specs, made.golden, _compared(made.tolerance, made.specs))

@@ -16,7 +16,9 @@ from pto_sim.golden import ScalarSpec, TensorSpec, ratio_allclose, topk_pair_com
 OUTPUT_TOLERANCE = {
     "x_norm": ratio_allclose(atol=1e-3, rtol=1 / 128),
     "x_norm_i8": ratio_allclose(atol=1, rtol=0, max_error_ratio=0.001),
+    "x_norm_scale": ratio_allclose(atol=1e-3, rtol=1e-3, max_error_ratio=0),
     "indices": topk_pair_compare("weights"),
+    "weights": ratio_allclose(atol=1e-3, rtol=1e-3, max_error_ratio=0),
 }
 
 

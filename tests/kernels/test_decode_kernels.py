@@ -82,7 +82,9 @@ def indexer_compressor(place):
 def attention(kind):
     def case(place):
         kernel, script = load(place, f"decode_attention_{kind}", "decode_attention_script")
-        return getattr(kernel, f"attention_{kind}_test"), script.SPECS[kind](None), script.GOLDEN[kind], script
+        specs = script.SPECS[kind](None)
+        script.OUTPUT_TOLERANCE = script.tolerance(specs)
+        return getattr(kernel, f"attention_{kind}_test"), specs, script.GOLDEN[kind], script
 
     return case
 

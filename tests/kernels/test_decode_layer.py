@@ -34,7 +34,7 @@ def test_layer_is_right_and_nests_three_deep(layer, layer_id):
     names = [parameter.name for parameter in kernel.decode_layer.parameters]
     specs = script.layer_specs(names, layer_id)
     done = right_and_clean_run(
-        kernel.decode_layer, specs, script.golden_decode_layer, script.OUTPUT_TOLERANCE, ring_heap_bytes=RINGS
+        kernel.decode_layer, specs, script.golden_decode_layer, script.tolerance(specs, layer_id), ring_heap_bytes=RINGS
     )
     samples = done.heap["max_lag"].samples
     assert max(sample["depth"] for sample in samples) == 3
@@ -58,7 +58,6 @@ def test_layer_is_right_and_nests_three_deep(layer, layer_id):
 def test_planted_fault_is_caught(tmp_path, file, old, new):
     kernel, script = load(tmp_path, "decode_layer", "decode_layer_script", fault=(file, old, new))
     names = [parameter.name for parameter in kernel.decode_layer.parameters]
+    specs = script.layer_specs(names, 10)
     with pytest.raises(AssertionError):
-        right_and_clean_run(
-            kernel.decode_layer, script.layer_specs(names, 10), script.golden_decode_layer, script.OUTPUT_TOLERANCE
-        )
+        right_and_clean_run(kernel.decode_layer, specs, script.golden_decode_layer, script.tolerance(specs, 10))

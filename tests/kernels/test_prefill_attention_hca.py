@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kernels.dsv4 import config
+from kernels.dsv4 import config, prefill_attention_fixtures
+from kernels.dsv4.attention_fixtures import HCA
+from kernels.dsv4.compressor_fixtures import RATIO128
 
 from .kernel_layout import arguments, compared, differences, layout, pipe_bytes, right_and_clean_run
 from .prefill_layouts import (
@@ -67,6 +69,8 @@ FAULTS = {
     "last token not committed": (LAYER, "if w_t < num_tokens", "if w_t < num_tokens - 1"),
     "cos and sin exchanged": (LAYER, "rope_rows(freqs_cos, freqs_sin,", "rope_rows(freqs_sin, freqs_cos,"),
     "compressed before the norm": (LAYER, "x_normed, cmp_kv_state, cmp_score", "x_mixed, cmp_kv_state, cmp_score"),
+    "values and scores exchanged": (LAYER, "block_table, cmp_wkv, cmp_wgate, cmp_ape",
+                                    "block_table, cmp_wgate, cmp_wkv, cmp_ape"),
     "states exchanged": (LAYER, "d, cmp_kv_state, cmp_score_state", "d, cmp_score_state, cmp_kv_state"),
     "compressed row turned the other way": (LAYER, "cmp_norm_w, freqs_cos, freqs_sin, cmp_kv",
                                             "cmp_norm_w, freqs_sin, freqs_cos, cmp_kv"),
@@ -77,6 +81,28 @@ FAULTS = {
     "list cut before its end": (SPARSE, "if g_k < g_len", "if g_k < g_len - 1"),
     "missing softmax scale": (SPARSE, "pl.mul(a_raw, SOFTMAX_SCALE)", "pl.mul(a_raw, 1.0)"),
 }  # fmt: skip
+OF_THE_WINDOW = {  # found where compressed rows do not outweigh everything else
+    "old rows of other positions": (SPARSE, "BLOCK_SIZE + g_raw % BLOCK_SIZE", "BLOCK_SIZE + g_raw // 2 % BLOCK_SIZE"),
+    "dropped sink": (SPARSE, "pl.add(m_sum, pl.exp(pl.sub(m_sink_col, m_max)))", "m_sum"),
+}
+
+
+def where_the_window_weighs(tmp_path, fault=None):
+    """What the comparers say of a run whose old rows and sink are large."""
+    entry, specs, golden, tolerance = loaded(tmp_path, 50, sizes=SIZES, fault=fault)
+    by_name = {spec.name: spec for spec in specs}
+    by_name["kv_cache"].init_value = by_name["kv_cache"].create_tensor(0) * 200
+    by_name["attn_sink"].init_value = 8.0
+    return differences(entry, specs, golden, tolerance)
+
+
+@pytest.mark.parametrize("name", OF_THE_WINDOW)
+def test_small_planted_fault_in_the_window_is_caught(tmp_path, name):
+    assert any(where_the_window_weighs(tmp_path, OF_THE_WINDOW[name]))
+
+
+def test_small_kernel_passes_where_the_window_weighs(tmp_path):
+    assert not any(where_the_window_weighs(tmp_path))
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -130,6 +156,29 @@ def inputs(script, start_pos, num_tokens=128):
     return {spec.name: np.array(value) for spec, value in zip(specs, arguments(specs), strict=True)}
 
 
+def test_reference_does_not_depend_on_where_runs_end(tmp_path):
+    """128 tokens in one run, or 77 and then 51 which find the others in the caches, give the same streams and rows.
+
+    The window from 128 on is completed by the second run: it needs the state that the first one left.
+    """
+    _, script = load(tmp_path, *MODULES, sizes=SIZES)
+    whole, first, second = inputs(script, 130), inputs(script, 130, 77), inputs(script, 207, 51)
+    caches = ("kv_cache", "cmp_kv", "cmp_kv_state", "cmp_score_state")
+    first |= {name: whole[name].copy() for name in caches}
+    second["x_hc"][:51] = whole["x_hc"][77:]
+    for tensors in (whole, first):
+        script.golden_prefill_attention_hca(tensors)
+    second |= {name: first[name].copy() for name in caches}
+    script.golden_prefill_attention_hca(second)
+    parts = np.concatenate([first["x_out"][:77], second["x_out"][:51]]).astype(np.float32)
+    # An INT8 value may go the other way where the last bit of a sum does.
+    close = np.isclose(parts, whole["x_out"].astype(np.float32), rtol=1 / 64, atol=2e-3)
+    assert close.mean() > 0.999
+    assert whole["cmp_kv"][1, 1].any() and not first["cmp_kv"][1, 1].any()  # pages are swapped
+    for name in caches:
+        assert np.isclose(second[name].astype(float), whole[name].astype(float), rtol=1 / 64, atol=1e-4).mean() > 0.999
+
+
 def test_reference_attends_to_the_compressed_row_from_its_last_token_on(tmp_path):
     """The run from 100 on completes the window of 128 at its 28th token: a row that is changed is seen from there."""
     _, script = load(tmp_path, *MODULES, sizes=SIZES)
@@ -139,6 +188,27 @@ def test_reference_attends_to_the_compressed_row_from_its_last_token_on(tmp_path
         script.golden_prefill_attention_hca(tensors)
     differ = (plain["x_out"] != changed["x_out"]).any(axis=(1, 2))
     assert not differ[:27].any() and differ[27:].all()
+
+
+def test_fixture_names_the_rows_that_a_token_sees():
+    step = prefill_attention_fixtures.PrefillStep(HCA, 250, num_tokens=10)
+    lists, lengths = (spec.create_tensor(0) for spec in step.list_specs().values())
+    # Positions 123 to 249 are in the ring; the second window is complete from position 255 on.
+    assert lists[0, :3].tolist() == [123, 124, 125] and lists[0, 127:130].tolist() == [128, 256, -1]
+    assert lists[5, 127:131].tolist() == [133, 256, 257, -1]
+    assert lengths[[0, 4, 5, 9, 10]].tolist() == [129, 129, 130, 130, 0]
+    made = step.compression(RATIO128)
+    assert made["cmp_slot_mapping"].create_tensor(0)[:7].tolist() == [
+        -1,
+        -1,
+        -1,
+        -1,
+        -1,
+        129,
+        -1,
+    ]  # row 1 of page 1: pages are swapped
+    rows = made["cmp_kv"].create_tensor(0)[1, :, 0]
+    assert rows[0].any() and not rows[1:].any()
 
 
 def test_a_compressed_row_that_is_wrong_is_not_within_the_tolerance(tmp_path):
