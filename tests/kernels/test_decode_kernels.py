@@ -139,6 +139,16 @@ def test_a_row_committed_to_a_wrong_place_is_caught(tmp_path):
     assert not result.passed and "kv_cache" in result.error
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seen", ["o_seen + 1", "o_seen - 1"])
+def test_a_compressed_row_too_many_or_too_few_is_caught(tmp_path, seen):
+    fault = ("decode_attention_csa.py", "if o_raw - (WIN + S) < o_seen:", f"if o_raw - (WIN + S) < {seen}:")
+    kernel, script = load(tmp_path, "decode_attention_csa", "decode_attention_script", fault=fault)
+    specs = script.csa_specs()
+    result = compared(kernel.attention_csa_test, specs, script.golden_attention_csa, script.tolerance(specs))
+    assert not result.passed and "x_out" in result.error
+
+
 def test_fixtures_repeat_themselves(tmp_path):
     with kernel_folder(tmp_path):
         import attention_fixtures
