@@ -42,7 +42,9 @@ def _by_name(name: str, file: str = "") -> Case:
     """A kernel whose script has everything under its name. file: where it is another form of that kernel."""
     script = import_module(f"{name}_script")
     specs, golden = getattr(script, f"{name}_specs")(), getattr(script, f"golden_{name}")
-    return Case(getattr(import_module(file or name), f"{name}_test"), specs, golden, script.OUTPUT_TOLERANCE)
+    module = import_module(file or name)
+    kernel = getattr(module, f"{name}_test", None) or getattr(module, name)
+    return Case(kernel, specs, golden, script.OUTPUT_TOLERANCE)
 
 
 def _decode_compressor(ratio: int) -> Case:
@@ -169,6 +171,7 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "decode_layer": partial(_decode_layer, 10),
         "hc_head": partial(_by_name, "hc_head"),
         "lm_head": partial(_by_name, "lm_head"),
+        "mtp_projection": partial(_by_name, "mtp_projection"),
     }
 )
 
