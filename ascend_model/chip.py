@@ -17,8 +17,8 @@ from ascend_model.aicpu import RunRecord, run_on_device
 from ascend_model.chipspec import ChipSpec
 from ascend_model.clusters import TaskRun
 from ascend_model.core import BlockTiming, BlockTimingCache
-from ascend_model.heap import frame_depth, with_sufficient_heap
-from ascend_model.ring import DEFAULT_HEAP_BYTES, RingFault, RingSizes
+from ascend_model.heap import frame_depth
+from ascend_model.ring import DEFAULT_HEAP_BYTES, RingSizes
 from ascend_model.runtime_state import Progress
 from ascend_model.steps import critical_path
 from ascend_model.timeline import BlockSpan, Machine, TaskSpan, Timeline
@@ -47,18 +47,15 @@ def simulate(
     if not 1 <= clusters <= spec.clusters:
         raise ValueError(f"cores must be from 1 to {spec.clusters}, the clusters of chip {spec.name}; got {cores}")
     sizes = heap_bytes if isinstance(heap_bytes, RingSizes) else RingSizes(heap_bytes=tuple(heap_bytes))
-    try:
-        record = run_on_device(
-            workload,
-            spec,
-            sizes,
-            clusters=clusters,
-            frame_depth=frame_depth(workload) if frame is None else frame,
-            cache={} if cache is None else cache,
-            progress=progress,
-        )
-    except RingFault as fault:
-        raise with_sufficient_heap(fault, workload, sizes) from None
+    record = run_on_device(
+        workload,
+        spec,
+        sizes,
+        clusters=clusters,
+        frame_depth=frame_depth(workload) if frame is None else frame,
+        cache={} if cache is None else cache,
+        progress=progress,
+    )
     return _timeline(record, spec)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from ascend_model.dep_pool import DepListPool, SpillPool, no_room
 from ascend_model.ring import (
     DEP_POOL_OVERFLOW,
     FLOW_CONTROL_DEADLOCK,
@@ -21,6 +22,7 @@ from ascend_model.ring import (
     TENSORMAP_OVERFLOW,
     Allocation,
     Blocked,
+    OpenScope,
     RingFault,
     RingSizes,
     RingState,
@@ -28,10 +30,9 @@ from ascend_model.ring import (
     block_nbytes,
 )
 from ascend_model.timeline import HeapBlock, HeapReading, ScopeReading
-from ascend_model.workload import ScopeBegin, Workload
+from ascend_model.workload import Edge, ScopeBegin, Workload
 
 MAX_SCOPE_DEPTH = 64
-_DEP_POOL_RECLAIM_TASKS = 64
 ROOT_SITE = "(unknown):0"
 """The executor opens the root scope itself, so scope_stats has no source line for it."""
 
@@ -45,28 +46,6 @@ class _Scope:
     row: int
     begin: dict[str, object]
     tasks: list[int] = field(default_factory=list)
-
-
-class _DepPool:
-    """Entries of the consumer lists of one ring; counters start at 1, as 0 is the end of a list."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.top = 1
-        self.tail = 1
-        self._marks: list[int] = []
-        self._reclaimed = 0
-
-    def has_room(self, entries: int, last_alive: int) -> bool:
-        """The tail moves only under pressure, and only after 64 more retirements."""
-        if self.capacity - (self.top - self.tail) < entries and last_alive >= self._reclaimed + _DEP_POOL_RECLAIM_TASKS:
-            self.tail = max(self.tail, self._marks[last_alive - 1])
-            self._reclaimed = last_alive
-        return self.capacity - (self.top - self.tail) >= entries
-
-    def add(self, entries: int) -> None:
-        self.top += entries
-        self._marks.append(self.top)
 
 
 class Orchestration:
@@ -85,7 +64,10 @@ class Orchestration:
         )
         self.completed = bytearray(count)
         self._prompt_samples = prompt_samples
-        self._pools = tuple(_DepPool(capacity) for capacity in sizes.dep_pool)
+        self._pools = tuple(DepListPool(capacity) for capacity in sizes.dep_pool)
+        self._spills = tuple(SpillPool(capacity) for capacity in sizes.dep_pool)
+        self._claimed: tuple[int, tuple[Edge, ...]] = (-1, ())
+        self._waits_for_entries = -1
         self._members: tuple[list[int], ...] = tuple([] for _ in range(RING_COUNT))  # local id -> task
         self._ring_of = [-1] * count
         self._local = [-1] * count
@@ -219,22 +201,37 @@ class Orchestration:
                 raise ValueError(
                     f"task {task} ({record.name}) depends on task {edge.producer}, not submitted before it"
                 )
-        edges = [edge for edge in record.edges if not self.consumed(edge.producer)]
-        waits = [edge.producer for edge in edges if edge.wait]
-        live = sum(1 for producer in waits if not self.completed[producer])
-        if live and not pool.has_room(len(waits), ring.last_alive):
+        edges = self._claim(task)
+        spill = self._spills[ring.index]
+        if not spill.has_room(len(edges), ring.last_alive):
             return Blocked.DEP_POOL
         if self._map_entries + record.registered_outputs > self.sizes.tensormap:
             return Blocked.TENSORMAP
+        waits = [edge.producer for edge in edges if edge.wait]
+        live = sum(1 for producer in waits if not self.completed[producer])
+        # Who has begun to wait for entries needs them, even if the producers complete meanwhile.
+        if (live or self._waits_for_entries == task) and not pool.has_room(len(waits), ring.last_alive):
+            self._waits_for_entries = task
+            return Blocked.DEP_POOL
+        spill.add(len(edges))
         pool.add(live)
         self._map_entries += record.registered_outputs
         self._pins[task] = tuple(edge.producer for edge in edges if edge.retain)
-        for producer in self._pins[task]:
-            self._consumers[producer] += 1
+        for edge in edges:
+            self._consumers[edge.producer] -= not edge.retain
         if record.kind == "ALLOC":
             self.complete(task)
             self.release(task)
         return None
+
+    def _claim(self, task: int) -> tuple[Edge, ...]:
+        """The edges of a task to producers that are not consumed; until it is wired each of them stays."""
+        if self._claimed[0] != task:
+            edges = tuple(edge for edge in self.workload.tasks[task].edges if not self.consumed(edge.producer))
+            for edge in edges:
+                self._consumers[edge.producer] += 1
+            self._claimed = (task, edges)
+        return self._claimed[1]
 
     def _forget_retired(self, ring: TaskRing) -> None:
         """TensorMap entries of retired tasks are freed when the orchestrator looks at their ring."""
@@ -263,6 +260,14 @@ class Orchestration:
         return bool(
             self.completed[task] and not self._scope_open[task] and self._released[task] == self._consumers[task]
         )
+
+    def scope_open(self, task: int) -> bool:
+        """The scope that the task was submitted in has not closed."""
+        return bool(self._scope_open[task])
+
+    def pins(self, task: int) -> tuple[int, ...]:
+        """The producers that a submitted task retains until it has completed."""
+        return self._pins[task]
 
     def head_of(self, ring: TaskRing) -> int | None:
         """The oldest live task of a ring."""
@@ -295,9 +300,14 @@ class Orchestration:
     def _site(self, index: int) -> str:
         return self.workload.sites[index]
 
+    def _open_scope(self, scope: _Scope) -> OpenScope:
+        held = sum(block_nbytes(self.workload.tasks[task].output_nbytes) for task in scope.tasks)
+        return OpenScope(scope.site, scope.depth, len(scope.tasks), held)
+
     def state(self, requested_bytes: int = 0) -> RingState:
         """The dump of the ring of the innermost scope."""
         ring, head = self.ring, self.head_of(self.ring)
+        pool = self._pools[ring.index]
         facts: dict[str, object] = {}
         if head is not None:
             task = self.workload.tasks[head]
@@ -320,6 +330,10 @@ class Orchestration:
             used_bytes=ring.heap.used_bytes,
             available_bytes=ring.heap.available_bytes,
             requested_bytes=requested_bytes,
+            dep_pool_used=pool.used,
+            dep_pool_capacity=pool.capacity,
+            dep_pool_high_water=pool.high_water,
+            open_scopes=tuple(self._open_scope(scope) for scope in self._scopes if scope.ring == ring.index),
             **facts,  # type: ignore[arg-type]
         )
 
@@ -331,37 +345,27 @@ class Orchestration:
         if code == SCOPE_DEADLOCK:
             text = (
                 f"{who}: its scope already holds {len(scope.tasks)} tasks and ring {ring.index} has {ring.window} "
-                f"slots; a scope's tasks keep theirs until it closes. Split the scope, or set the task window of "
-                f"ring {ring.index} to {ring.window * 2}"
+                f"slots; a scope's tasks keep theirs until it closes"
             )
-            return self._fault(SCOPE_DEADLOCK, text, self.state(nbytes))
-        if blocked is Blocked.HEAP:
-            size = ring.heap.size_bytes
-            why = "more than the whole heap" if nbytes > size else "no room until an open scope closes"
+        elif blocked is Blocked.HEAP:
+            code = HEAP_RING_DEADLOCK
+            why = "more than the whole heap" if nbytes > ring.heap.size_bytes else "no room until an open scope closes"
             names = ", ".join(record.output_names) or "its outputs"
+            text = f"{who} asks ring {ring.index} for {nbytes} bytes ({names}): {why}"
+        elif blocked is Blocked.WINDOW:
+            code = FLOW_CONTROL_DEADLOCK
+            text = f"{who}: the task window of ring {ring.index} is full of tasks of open scopes"
+        elif blocked is Blocked.DEP_POOL:
+            edges = self._claim(task)
+            needed = no_room(self._pools[ring.index], self._spills[ring.index], len(edges), sum(e.wait for e in edges))
+            code, text = DEP_POOL_OVERFLOW, f"{who}: ring {ring.index}: {needed}"
+        else:
+            code = TENSORMAP_OVERFLOW
             text = (
-                f"{who} asks ring {ring.index} for {nbytes} bytes ({names}): {why}. Close scopes earlier so that "
-                f"less is alive behind the head, or enlarge the heap of ring {ring.index} (twice is {size * 2})"
+                f"{who}: TensorMap used {self._map_entries}/{self.sizes.tensormap}, needed "
+                f"{record.registered_outputs}, and no entry can be freed before an open scope closes"
             )
-            return self._fault(HEAP_RING_DEADLOCK, text, self.state(nbytes))
-        if blocked is Blocked.WINDOW:
-            text = (
-                f"{who}: the task window of ring {ring.index} is full of tasks of open scopes. Split them, or set "
-                f"the window to {ring.window * 2}"
-            )
-            return self._fault(FLOW_CONTROL_DEADLOCK, text, self.state(nbytes))
-        if blocked is Blocked.DEP_POOL:
-            pool = self._pools[ring.index]
-            text = (
-                f"{who}: dep pool of ring {ring.index} used {pool.top - pool.tail}/{pool.capacity}, needed "
-                f"{len(record.edges)}. Set it to {pool.capacity * 2}"
-            )
-            return self._fault(DEP_POOL_OVERFLOW, text, self.state(nbytes))
-        text = (
-            f"{who}: TensorMap used {self._map_entries}/{self.sizes.tensormap}, needed {record.registered_outputs}, "
-            f"and no entry can be freed before an open scope closes. Split the scope"
-        )
-        return self._fault(TENSORMAP_OVERFLOW, text, self.state(nbytes))
+        return self._fault(code, text, self.state(nbytes))
 
     def _fault(self, code: int, text: str, state: RingState | None = None) -> RingFault:
         return RingFault(code, text, state, tuple(self.samples))

@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ascend_model.ring_advice import RingAdvice
 
 RING_COUNT = 4
 """Scopes of depth d allocate in ring min(d, 3)."""
@@ -122,12 +126,23 @@ class Allocation:
     end: int
 
 
+@dataclass(frozen=True)
+class OpenScope:
+    """A scope that was open when a ring was full, and what its own tasks hold of that ring."""
+
+    site: str
+    depth: int
+    tasks: int
+    held_bytes: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RingState:
     """A ring at the moment of a fault: what the runtime dumps. Sizes in bytes, tasks as ids within the ring.
 
     available_bytes: the largest contiguous block that could be placed. head_*: the oldest live task, which
     everything behind it waits for: its name, state, released / all consumers, and whether its scope has closed.
+    dep_pool_*: entries of the ring's dependency lists. open_scopes: those that allocate in this ring, outermost first.
     """
 
     ring: int
@@ -145,6 +160,10 @@ class RingState:
     head_state: str = ""
     head_consumers: tuple[int, int] = (0, 0)
     head_scope_released: bool = False
+    dep_pool_used: int = 0
+    dep_pool_capacity: int = 0
+    dep_pool_high_water: int = 0
+    open_scopes: tuple[OpenScope, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """The dump as text lines."""
@@ -161,14 +180,20 @@ class RingState:
             f"active={active}/{self.window_slots}, scope depth {self.scope_depth}",
             f"heap ring {self.ring}: top={self.top_bytes}, tail={self.tail_bytes}, size={self.size_bytes}, "
             f"used={self.used_bytes}, available={self.available_bytes}, requested={self.requested_bytes}",
+            f"dep pool {self.ring}: used={self.dep_pool_used}/{self.dep_pool_capacity}, "
+            f"high water={self.dep_pool_high_water}",
             head,
+            *(
+                f"open scope of {scope.site} (depth {scope.depth}): {scope.tasks} tasks, {scope.held_bytes} bytes"
+                for scope in self.open_scopes
+            ),
         )
 
 
 class RingFault(RuntimeError):
     """A runtime error code. `name` as in `FAULT_NAMES`; `state` is the blocked ring's, where one is.
 
-    samples: the scope records made before the fault, which the runtime keeps.
+    samples: the scope records made before the fault, which the runtime keeps. advice: what would avoid it.
     """
 
     def __init__(
@@ -177,18 +202,24 @@ class RingFault(RuntimeError):
         message: str,
         state: RingState | None = None,
         samples: tuple[dict[str, object], ...] = (),
+        advice: RingAdvice | None = None,
     ) -> None:
         self.code = code
         self.name = FAULT_NAMES[code]
         self.message = message
         self.state = state
         self.samples = samples
+        self.advice = advice
         # All of them are `args`, so that the exception can be copied (SimPy does) and pickled.
-        super().__init__(code, message, state, samples)
+        super().__init__(code, message, state, samples, advice)
+
+    def lines(self) -> tuple[str, ...]:
+        """The dump and the advice as text lines; the first line of the advice is part of the message."""
+        dump = () if self.state is None else self.state.lines()
+        return dump if self.advice is None else (*dump, *self.advice.lines()[1:])
 
     def __str__(self) -> str:
-        dump = "" if self.state is None else "".join(f"\n  {line}" for line in self.state.lines())
-        return f"runtime error {self.code} {self.name}: {self.message}{dump}"
+        return "\n  ".join((f"runtime error {self.code} {self.name}: {self.message}", *self.lines()))
 
 
 class HeapRing:

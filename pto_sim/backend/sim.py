@@ -145,6 +145,7 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
     """Lower the program of `run`, read its heap and simulate its time; a ring fault stops it and is kept."""
     from ascend_model.heap import READINGS, read_heap
     from ascend_model.ring import RingFault
+    from ascend_model.ring_advice import with_advice
     from ascend_model.signals import StandstillError
     from pto_sim.lowering import lower
 
@@ -163,7 +164,7 @@ def _model(run: BackendRun, options: RunOptions, spec: ChipSpec, sizes: RingSize
                 run.timeline = simulate(workload, spec, heap_bytes=sizes, progress=_simulation_progress(progress))
             run.heap["simulated"] = run.timeline.heap
     except RingFault as fault:
-        run.fault = runtime_fault(fault)
+        run.fault = runtime_fault(with_advice(fault, workload, sizes))
         run.fault_samples = fault.samples
     except StandstillError as error:
         run.fault = RuntimeFault(100, "SCHEDULER_TIMEOUT", str(error), ring_state={"waits": dict(error.waits)})

@@ -7,16 +7,27 @@ from dataclasses import asdict
 from ascend_model.ring import RingFault
 from pto_sim.program.errors import RuntimeFault
 
+_HINTS = {
+    1: "close the scope earlier so that its slots come back, or raise ring_task_window (PTO2_RING_TASK_WINDOW)",
+    2: "raise --ring-heap, or free earlier: a scope closed sooner, scratch declared inside it",
+    3: "close a scope of this ring earlier, or raise ring_task_window (PTO2_RING_TASK_WINDOW)",
+    4: "let fewer producers run at once behind one scope, or raise ring_dep_pool (PTO2_RING_DEP_POOL)",
+    5: "the orchestration is wrong, not a capacity: no ring size helps",
+    7: "use at most one block for each core of the kind, or drop sync_start",
+    11: "close scopes earlier: an entry lives as long as the task that wrote the tensor",
+}
+
 
 def runtime_fault(fault: RingFault) -> RuntimeFault:
     """The simulated runtime's error as ours, with the dump of the ring it stopped on."""
-    state = {} if fault.state is None else asdict(fault.state)
-    lines = "" if fault.state is None else "\n    ".join(fault.state.lines())
+    state: dict[str, object] = {} if fault.state is None else asdict(fault.state)
+    if fault.advice is not None:
+        state["advice"] = fault.advice.as_dict()
     return RuntimeFault(
         fault.code,
         fault.name,
         fault.message,
         ring_state=state,
-        values=lines,
-        hint="raise --ring-heap, or free earlier: a scope closed sooner, scratch declared inside it",
+        values="\n    ".join(fault.lines()),
+        hint=_HINTS[fault.code],
     )

@@ -215,7 +215,6 @@ def test_an_open_scope_that_needs_more_than_the_ring_is_the_same_fault_as_withou
     with pytest.raises(RingFault) as untimed:
         read_heap(script.build(STREAMS), heaps)
     assert (timed.value.code, timed.value.message) == (untimed.value.code, untimed.value.message)
-    assert "passes is 8192" in str(timed.value)
 
 
 def test_runs_are_reproducible(chip: ChipSpec) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ascend_model.heap import frame_depth, read_heap, smallest_heap_bytes
+from ascend_model.heap import frame_depth, read_heap
 from ascend_model.ring import RingFault, RingSizes
 from ascend_model.timeline import HeapReading
 from ascend_model.workload import Workload
@@ -166,7 +164,7 @@ def test_a_block_larger_than_the_heap_is_error_2() -> None:
         read_heap(script.build(), (2**20, 2048, 2**20, 2**20))
     assert (caught.value.code, caught.value.name) == (2, "HEAP_RING_DEADLOCK")
     assert caught.value.state is not None and caught.value.state.requested_bytes == 3072
-    assert "more than the whole heap" in str(caught.value) and "passes is 4096 (ring 1)" in str(caught.value)
+    assert "more than the whole heap" in str(caught.value)
     assert "kernel.py:100" in str(caught.value)
 
 
@@ -184,10 +182,6 @@ def test_an_open_scope_that_fills_the_heap_is_error_2_at_once() -> None:
     assert (state.ring, state.used_bytes, state.available_bytes, state.last_task_alive) == (1, 4096, 0, 0)
     assert (state.head_state, state.head_scope_released) == ("COMPLETED", False)
     assert [sample["depth"] for sample in caught.value.samples] == [0, 1]
-    sizes = RingSizes(heap_bytes=(2**20, 4096, 2**20, 2**20))
-    enough = smallest_heap_bytes(workload, sizes, 1)
-    assert enough == 8192 and "passes is 8192" in str(caught.value)
-    read_heap(workload, replace(sizes, heap_bytes=(2**20, enough, 2**20, 2**20)))
 
 
 def test_the_same_tasks_in_sibling_scopes_fit() -> None:

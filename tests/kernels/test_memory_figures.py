@@ -86,7 +86,9 @@ def test_attention_csa_with_and_without_scopes(figures):
     assert bits_equal(written, flat)
     default = run(made.kernel, inputs, scopes="flat", **options)
     assert default.fault is not None and default.fault.runtime_code == 2
-    assert f"The smallest power of two with which this program passes is {512 * 2**20} (ring 0)" in str(default.fault)
+    assert f"The smallest power of two with which this program passes is {512 * 2**20} (heap of ring 0)" in str(
+        default.fault
+    )
 
 
 @pytest.mark.flash
