@@ -127,12 +127,13 @@ def _moe() -> Case:
     return Case(kernel, script.moe_specs(), script.golden_moe_ep1, script.OUTPUT_TOLERANCE)
 
 
-def _decode_layer(layer_id: int) -> Case:
-    """Layers 0 and 1 have SWA; then even ones CSA, odd ones HCA."""
-    script = import_module("decode_layer_script")
-    kernel = import_module("decode_layer").decode_layer
+def _layer(phase: str, layer_id: int) -> Case:
+    """phase: 'decode' or 'prefill'. Layers 0 and 1 have SWA; then even ones CSA, odd ones HCA."""
+    script = import_module(f"{phase}_layer_script")
+    kernel = getattr(import_module(f"{phase}_layer"), f"{phase}_layer")
     specs = script.layer_specs([parameter.name for parameter in kernel.parameters], layer_id)
-    return Case(kernel, specs, script.golden_decode_layer, script.tolerance(specs, layer_id))
+    golden = getattr(script, f"golden_{phase}_layer")
+    return Case(kernel, specs, golden, script.tolerance(specs, layer_id))
 
 
 CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
@@ -168,7 +169,8 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "dispatch": partial(_routes, "dispatch"),
         "combine": partial(_routes, "combine"),
         "moe": _moe,
-        "decode_layer": partial(_decode_layer, 10),
+        "decode_layer": partial(_layer, "decode", 10),
+        "prefill_layer": partial(_layer, "prefill", 2),
         "hc_head": partial(_by_name, "hc_head"),
         "lm_head": partial(_by_name, "lm_head"),
         "mtp_projection": partial(_by_name, "mtp_projection"),
