@@ -16,6 +16,7 @@ from pto_sim.checks.suppressions import suppress
 from pto_sim.checks.task_races import TaskRaces
 from pto_sim.checks.trimmed import TrimmedWindows
 from pto_sim.checks.undefined import UndefinedIndices
+from pto_sim.checks.unwritten import UnwrittenReads
 
 __all__ = ["CATALOGUE", "Check", "FindingKind", "new_checks", "suppress"]
 
@@ -26,6 +27,7 @@ def new_checks() -> list[Check]:
         OutputCoverage(),
         InputWrites(),
         ScratchUse(),
+        UnwrittenReads(),
         DroppedWrites(),
         UndefinedIndices(),
         ProfileParting(),

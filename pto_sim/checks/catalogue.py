@@ -62,6 +62,24 @@ WRITE_DROPPED = FindingKind(
     "warning",
     "assign with out[...] = value: `out = value` binds the name to a new tensor and leaves the caller's buffer alone",
 )
+SCRATCH_READ_UNWRITTEN = FindingKind(
+    "PTO408",
+    "scratch read where nothing wrote",
+    "warning",
+    "write it first (pl.full, or init_value= of pl.create_tensor), or read less: valid_shape=, a narrower slice",
+)
+OUTPUT_READ_UNWRITTEN = FindingKind(
+    "PTO409",
+    "output parameter read where nothing wrote",
+    "warning",
+    "declare the parameter pl.InOut: the caller's values of a pl.Out parameter do not reach the device",
+)
+ROWS_READ_UNWRITTEN = FindingKind(
+    "PTO410",
+    "rows read where nothing wrote",
+    "info",
+    "nothing, if what is computed of these rows is masked or never used; else write them first",
+)
 UNDEFINED_INDEX = FindingKind(
     "PTO420",
     "index outside its source",
@@ -136,6 +154,9 @@ _KINDS = (
     SCRATCH_NEVER_USED,
     SCRATCH_NEVER_READ,
     WRITE_DROPPED,
+    SCRATCH_READ_UNWRITTEN,
+    OUTPUT_READ_UNWRITTEN,
+    ROWS_READ_UNWRITTEN,
     UNDEFINED_INDEX,
     PROFILES_PART,
     WINDOW_TRIMMED,

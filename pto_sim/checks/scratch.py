@@ -6,7 +6,6 @@ from pto_sim.checks.catalogue import SCRATCH_NEVER_READ, SCRATCH_NEVER_USED
 from pto_sim.checks.check import Check, site_text
 from pto_sim.program.events import RunEnd
 from pto_sim.program.findings import Finding
-from pto_sim.program.model import Program
 
 
 class ScratchUse(Check):
@@ -21,7 +20,7 @@ class ScratchUse(Check):
     def on_run_end(self, end: RunEnd) -> None:
         """See `Observer`."""
         program = end.program
-        written, read = _touched(program)
+        written, read = _touched(end)
         groups: dict[tuple[int, str, str], list[int]] = {}
         for index, tensor in enumerate(program.tensors):
             if tensor.origin == "alloc" and index not in read:
@@ -37,7 +36,8 @@ class ScratchUse(Check):
         return self._findings
 
 
-def _touched(program: Program) -> tuple[set[int], set[int]]:
-    """Indices of the tensors that some task wrote, and of those that some task read."""
-    accesses = [access for task in program.tasks for access in task.accesses]
+def _touched(end: RunEnd) -> tuple[set[int], set[int]]:
+    """Indices of the tensors that a task or the orchestration wrote, and of those that one of them read."""
+    accesses = [access for task in end.program.tasks for access in task.accesses]
+    accesses += [touched.access for touched in end.orchestration]
     return {a.tensor for a in accesses if a.write}, {a.tensor for a in accesses if not a.write}

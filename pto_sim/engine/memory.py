@@ -316,7 +316,10 @@ class Memory:
         run.scopes.own(storage)
         for observer in run.observers:
             observer.on_tensor(index, storage.elements)
-        return Tensor(run, storage, shape)
+        tensor = Tensor(run, storage, shape)
+        if init_value is not None:
+            run.orchestrated(tensor, True, np.zeros(1, np.int64), shape)
+        return tensor
 
     def create_tile(self, shape: tuple[int, ...], dtype: DataType) -> Tile:
         """An on-chip buffer whose elements are unwritten."""

@@ -7,6 +7,7 @@ program is changed as if the author had created the window first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from pto_sim.engine.storage import Tensor, row_major
 from pto_sim.engine.windows import Window
 from pto_sim.program.errors import KernelError
-from pto_sim.program.model import Access, TaskArg, TaskRecord
+from pto_sim.program.model import Access, TaskArg
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -53,13 +54,18 @@ def replace_by_window(run: Run, value: Tensor, window: Tensor) -> None:
     whole = whole and run.recorder.tensors[index].shape == value.shape
     created = _created_at(run, index) if whole else None
     users = [r for r in run.recorder.tasks if index in {a.tensor for a in r.accesses} | {a.tensor for a in r.args}]
+    orchestrated = [touched.access for touched in run.recorder.orchestration if touched.access.tensor == index]
     moved = _Moved(index, shape, row_major(shape), window)
-    if created is None or not all(moved.fits(record) for record in users):
+    if created is None or not all(moved.fits(r.accesses, r.args) for r in users) or not moved.fits(orchestrated, ()):
         _book_copy(run, index, window)
         return
     for record in users:
         record.accesses[:] = [moved.access(a) if a.tensor == index else a for a in record.accesses]
         record.args[:] = [moved.argument(a) if a.tensor == index else a for a in record.args]
+    run.recorder.orchestration[:] = [
+        touched._replace(access=moved.access(touched.access)) if touched.access.tensor == index else touched
+        for touched in run.recorder.orchestration
+    ]
     del run.recorder.events[created]
     run.recorder.tensors[index].origin = "window"
     axes = window.ndim - value.ndim
@@ -83,10 +89,10 @@ class _Moved:
         # An axis of extent 1 may have the stride of another; it is never stepped along.
         self.axes = {stride: axis for axis, stride in enumerate(strides) if shape[axis] > 1}
 
-    def fits(self, record: TaskRecord) -> bool:
-        """Whether every box of the buffer that a task used is a box of the window too."""
-        boxes = [(a.shape, a.strides, a.offsets) for a in record.accesses if a.tensor == self.index]
-        boxes += [(a.shape, a.strides, np.array([a.offset])) for a in record.args if a.tensor == self.index]
+    def fits(self, accesses: Sequence[Access], args: Sequence[TaskArg]) -> bool:
+        """Whether every box of the buffer among these is a box of the window too."""
+        boxes = [(a.shape, a.strides, a.offsets) for a in accesses if a.tensor == self.index]
+        boxes += [(a.shape, a.strides, np.array([a.offset])) for a in args if a.tensor == self.index]
         return all(self._is_box(*box) for box in boxes)
 
     def _is_box(self, sizes: tuple[int, ...], strides: Strides, offsets: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from pto_sim.engine.lanes import LaneSet
+from pto_sim.program.events import OrchestrationAccess
 from pto_sim.program.model import (
     Access,
     Event,
@@ -33,6 +34,7 @@ class Recorder:
         self.tensors: list[TensorInfo] = []
         self.tasks: list[TaskRecord] = []
         self.events: list[Event] = []
+        self.orchestration: list[OrchestrationAccess] = []
         self.queries_core_count = False
         self._site_index: dict[Site, int] = {}
         self._signature_index: dict[OpSignature, int] = {}
@@ -65,6 +67,10 @@ class Recorder:
     def event(self, kind: str, value: object, site: int) -> None:
         """Append an orchestrator event."""
         self.events.append(Event(kind, value, site))
+
+    def orchestrated(self, access: Access) -> None:
+        """The orchestration itself touched a tensor, behind the tasks so far."""
+        self.orchestration.append(OrchestrationAccess(len(self.tasks), access))
 
     def allocated_before_task(self) -> None:
         """Move the allocation that was recorded last before the launch of the running task: orchestration makes it."""

@@ -33,7 +33,7 @@ from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
 from pto_sim.program.errors import InputError, KernelError, PtoError
 from pto_sim.program.events import Observer, RunEnd, SourceNote
-from pto_sim.program.model import OpSignature, Program, Site
+from pto_sim.program.model import Access, OpSignature, Program, Site
 from pto_sim.program.options import RunOptions
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -235,6 +235,13 @@ class Run:
             for observer in self.observers:
                 observer.on_access(task.index, access)
 
+    def orchestrated(self, tensor: Tensor, write: bool, offsets: np.ndarray, sizes: tuple[int, ...]) -> None:
+        """The orchestration read or wrote boxes of a tensor: no task did, and no time is booked for it."""
+        box, storage = (offsets, sizes, tensor.strides), tensor.storage
+        if type(storage) is StorageAlias:
+            box = storage.in_buffer(*box)
+        self.recorder.orchestrated(Access(storage.tensor, write, self.here(), np.zeros(1, np.int32), *box))
+
     def check_condition(self, condition: Any) -> None:
         """Raises KernelError (PTO252) if something else than a BOOL scalar decides an `if` or a `while`."""
         kind = condition.base.dtype.kind if isinstance(condition, LaneScalar) else ""
@@ -352,9 +359,9 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
         for a in arguments
         if a.direction in ("out", "inout")
     }
-    written = written_masks(program)
+    written = written_masks(program, run.recorder.orchestration)
     for observer in observers:
-        observer.on_run_end(RunEnd(program, written))
+        observer.on_run_end(RunEnd(program, written, tuple(run.recorder.orchestration)))
     # What an in-place argument does not write keeps the caller's value, so all of it is defined.
     masks = {a.name: None if a.direction == "inout" else written[a.name] for a in arguments if a.name in outputs}
     for name, mask in masks.items():

@@ -180,6 +180,7 @@ class Transfers:
         values = tensor.storage.flat[base]
         core = run.core
         if core is None:
+            run.orchestrated(tensor, False, base, sizes)
             return values[0].item()
         site = run.here()
         core.record(self._signature("read", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
@@ -210,6 +211,8 @@ class Transfers:
             site = run.here()
             core.record(self._signature("write", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
             run.touch(tensor, True, site, base, sizes, same=same)
+        else:
+            run.orchestrated(tensor, True, base, sizes)
 
 
 def scalar_type(name: str) -> ValueType:

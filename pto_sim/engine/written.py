@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pto_sim.program.events import OrchestrationAccess
 from pto_sim.program.model import Access, Program
 
 if TYPE_CHECKING:
@@ -13,16 +15,16 @@ if TYPE_CHECKING:
     from pto_sim.engine.storage import Storage
 
 
-def written_masks(program: Program) -> dict[str, np.ndarray | None]:
+def written_masks(program: Program, orchestration: Sequence[OrchestrationAccess] = ()) -> dict[str, np.ndarray | None]:
     """For each entry tensor, by name: a bool mask of the elements that a store reached, None if all were.
 
     Tensors that the kernel only reads have an all-False mask of their shape.
     """
     writes: dict[int, list[Access]] = {}
-    for task in program.tasks:
-        for access in task.accesses:
-            if access.write:
-                writes.setdefault(access.tensor, []).append(access)
+    by_tasks = (access for task in program.tasks for access in task.accesses)
+    for access in (*by_tasks, *(touched.access for touched in orchestration)):
+        if access.write:
+            writes.setdefault(access.tensor, []).append(access)
     result: dict[str, np.ndarray | None] = {}
     for index, info in enumerate(program.tensors):
         if info.origin != "entry":
@@ -53,6 +55,9 @@ def take_host_values(run: Run, storage: Storage) -> None:
         for access in task.accesses:
             if access.write and access.tensor == storage.tensor:
                 _mark(mask, access)
+    for touched in run.recorder.orchestration:
+        if touched.access.write and touched.access.tensor == storage.tensor:
+            _mark(mask, touched.access)
     if run.core is not None:
         for access in run.core.recorder.finished_accesses():
             if access.write and access.tensor == storage.tensor:

@@ -5,7 +5,7 @@ The engine and the checks do not import each other: both import this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,16 +14,30 @@ import numpy as np
 from pto_sim.program.model import Access, Program, Site, TaskRecord
 
 
+class OrchestrationAccess(NamedTuple):
+    """What the orchestration itself read or wrote of a tensor, between tasks.
+
+    before: how many tasks had been launched. predicate: an operand of the predicate= of task `before`, which the
+    scheduler reads when that task is ready, and not the orchestration.
+    """
+
+    before: int
+    access: Access
+    predicate: bool = False
+
+
 @dataclass(frozen=True)
 class RunEnd:
     """What is known when the entry function has returned.
 
     written: for each entry tensor, by parameter name, the elements that a store reached: a bool array of the
     tensor's shape, or None if it was written completely. A name that is absent was not followed.
+    orchestration: pl.read, pl.write, initial values and predicates, in order.
     """
 
     program: Program
     written: Mapping[str, np.ndarray | None] = field(default_factory=dict)
+    orchestration: Sequence[OrchestrationAccess] = ()
 
 
 class SourceNote(NamedTuple):
