@@ -94,9 +94,12 @@ def _collect_findings(run: BackendRun, checks: Sequence[Check]) -> None:
     from pto_sim.lowering import task_graph
 
     if run.lowered is not None:
-        graph = task_graph(run.lowered)
+        graph = task_graph(run.lowered, run.program if checks else None)
+        times = None if run.timeline is None else [task.end_us - task.ready_us for task in run.timeline.tasks]
         for check in checks:
             check.on_graph(graph)
+            if times is not None:
+                check.on_times(times)
     found = [finding for check in checks for finding in check.findings()]
     run.findings = suppress(found, run.program) if run.program is not None and checks else found
 

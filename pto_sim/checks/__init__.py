@@ -7,6 +7,7 @@ from pto_sim.checks.block_races import BlockRaces
 from pto_sim.checks.catalogue import CATALOGUE, FindingKind
 from pto_sim.checks.check import Check
 from pto_sim.checks.dropped import DroppedWrites
+from pto_sim.checks.false_edges import FalseEdges
 from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.lifetimes import RecycledBlocks
 from pto_sim.checks.outputs import OutputCoverage
@@ -35,4 +36,5 @@ def new_checks() -> list[Check]:
         TaskRaces(),
         BlockRaces(),
         RecycledBlocks(),
+        FalseEdges(),
     ]

@@ -134,6 +134,24 @@ RACE_OF_EQUAL_BITS = FindingKind(
     "info",
     "harmless as long as every writer writes what is there; it costs time all the same",
 )
+WRITERS_CHAINED = FindingKind(
+    "PTO440",
+    "writers of separate parts wait for each other",
+    "info",
+    "pass each task its slice, made in the orchestration, or use pl.parallel, or pl.no_dep with deps= for the readers",
+)
+FALSE_OVERLAP = FindingKind(
+    "PTO441",
+    "views that cannot be compared",
+    "info",
+    "use views of one shape and layout for the tensor, or pl.no_dep for the one that needs no order",
+)
+MANUAL_DEP_VIEW = FindingKind(
+    "PTO442",
+    "a view brings back the edges of a manual_dep tensor",
+    "info",
+    "pl.no_dep(view) or no_dep_args= for that launch, or pass the whole tensor",
+)
 SUPPRESSION_WITHOUT_REASON = FindingKind(
     "PTO450",
     "suppression without a reason",
@@ -166,6 +184,9 @@ _KINDS = (
     RACE_BETWEEN_BLOCKS,
     RECYCLED_UNDER_TASK,
     RACE_OF_EQUAL_BITS,
+    WRITERS_CHAINED,
+    FALSE_OVERLAP,
+    MANUAL_DEP_VIEW,
     SUPPRESSION_WITHOUT_REASON,
     SUPPRESSION_UNUSED,
 )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from ascend_model.ring import RING_COUNT
 from ascend_model.workload import ScopeBegin, ScopeEnd
+from pto_sim.lowering.dependencies import DependencyTracker, EdgeNote
 from pto_sim.lowering.lowered import LoweredProgram
-from pto_sim.program.task_graph import GraphScope, GraphTask, TaskGraph
+from pto_sim.program.model import Program
+from pto_sim.program.task_graph import GraphBox, GraphEdge, GraphScope, GraphTask, TaskGraph
 
 
-def task_graph(lowered: LoweredProgram) -> TaskGraph:
-    """Tasks with their edges, rings and scopes; the edges are those of the Workload."""
+def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskGraph:
+    """Tasks with their edges, rings and scopes; the edges are those of the Workload.
+
+    program: what `lowered` was made from, if the reasons of the edges are wanted too.
+    """
     workload = lowered.workload
     opened: list[tuple[int, str, int]] = [(-1, "auto", 0)]  # site, mode, depth
     closed: list[int] = [len(workload.tasks)]
@@ -34,7 +39,38 @@ def task_graph(lowered: LoweredProgram) -> TaskGraph:
                     scope=stack[-1],
                     manual=opened[stack[-1]][1] == "manual",
                     tensors=facts.tensors,
+                    pipe_nbytes=facts.pipe.total_bytes if facts.pipe is not None else 0,
                 )
             )
     scopes = [GraphScope(*facts, at) for facts, at in zip(opened, closed, strict=True)]
-    return TaskGraph(tuple(tasks), tuple(scopes))
+    edges = () if program is None else _edges(program, lowered, tasks)
+    return TaskGraph(tuple(tasks), tuple(scopes), edges)
+
+
+def _edges(program: Program, lowered: LoweredProgram, tasks: list[GraphTask]) -> tuple[GraphEdge, ...]:
+    """Why each edge exists: the runtime's search for producers, once more and with its reasons."""
+    notes: list[EdgeNote] = []
+    tracker = DependencyTracker(program, notes.append)
+    pipe_owner: dict[int, int] = {}
+    directions: dict[int, tuple[str, ...]] = {}
+    for facts, task in zip(lowered.facts, tasks, strict=True):
+        for kind, index in facts.members:
+            if kind == "tensor":
+                tracker.allocate(index, facts.task)
+            else:
+                pipe_owner[index] = facts.task
+        if facts.record < 0:
+            continue
+        args = len(program.tasks[facts.record].args)
+        directions[facts.task] = own = tuple(direction for _, direction in facts.directions[:args])
+        owner = pipe_owner.get(facts.record)
+        tracker.submit(facts.record, facts.task, own, manual=task.manual, pipe_owner=owner)
+    return tuple(_edge(note, directions[note.consumer]) for note in notes)
+
+
+def _edge(note: EdgeNote, directions: tuple[str, ...]) -> GraphEdge:
+    argument = note.arg if note.arg < len(directions) else -1
+    direction = directions[argument] if argument >= 0 else ""
+    region = note.match.region if note.match is not None else None
+    box = None if region is None else GraphBox(region.offset, region.shape, region.strides)
+    return GraphEdge(note.consumer, note.edge.producer, note.edge.source, argument, direction, box)

@@ -6,6 +6,31 @@ Lowering makes it, checks read it. No time is in it: whatever it does not order 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class GraphBox(NamedTuple):
+    """A view of a tensor as the runtime's TensorMap keeps it: elements of the tensor's storage."""
+
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class GraphEdge(NamedTuple):
+    """Why a task waits for an earlier one: one for each way in which it found that one.
+
+    source: 'creator', 'tensormap' or 'explicit'. argument: position among the arguments of the consumer's record, -1
+    for an explicit edge and for the pipe buffer. direction: of that argument, as the runtime names it. written: what
+    the producer had registered, for 'tensormap'.
+    """
+
+    consumer: int
+    producer: int
+    source: str
+    argument: int = -1
+    direction: str = ""
+    written: GraphBox | None = None
 
 
 @dataclass(frozen=True)
@@ -15,7 +40,8 @@ class GraphTask:
     record: index into `Program.tasks`, -1 for an allocation batch. kind: 'AIC', 'AIV', 'MIX', 'ALLOC' or 'DUMMY'.
     waits: tasks that must have completed before it starts. pins: tasks whose slot and heap block stay until it has
     completed. ring, scope: where its slot and block are; scope is a position in `TaskGraph.scopes`. manual: it was
-    launched in a MANUAL scope. tensors: the tensors that an allocation batch owns.
+    launched in a MANUAL scope. tensors: the tensors that an allocation batch owns. pipe_nbytes: what a launch's pipe
+    buffer takes of the heap, unrounded.
     """
 
     record: int
@@ -26,6 +52,7 @@ class GraphTask:
     scope: int
     manual: bool = False
     tensors: tuple[int, ...] = ()
+    pipe_nbytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +67,8 @@ class GraphScope:
 
 @dataclass(frozen=True)
 class TaskGraph:
-    """Tasks and scopes of one run, in the order in which the orchestrator met them."""
+    """Tasks and scopes of one run, in the order in which the orchestrator met them, and why each edge exists."""
 
     tasks: tuple[GraphTask, ...]
     scopes: tuple[GraphScope, ...]
+    edges: tuple[GraphEdge, ...] = ()

@@ -67,8 +67,9 @@ def manual_scope_with_edge(x: T, out: pl.Out[T]):
 @pl.jit
 def manual_scope_then_outside(x: T, out: pl.Out[T]):
     s = pl.create_tensor([16, 16], dtype=pl.FP32)
-    with pl.manual_scope(), pl.at(level=CORE):
-        s[:, :] = pl.mul(x[:, :], 2.0)
+    with pl.manual_scope():  # noqa: SIM117 - the language opens one context in a with
+        with pl.at(level=CORE):
+            s[:, :] = pl.mul(x[:, :], 2.0)
     with pl.at(level=CORE):
         out[:, :] = pl.add(s[:, :], 1.0)  # bad
     return out
