@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -113,11 +114,86 @@ def test_a_window_holds_one_task_less_than_its_slots(window: int) -> None:
 
 
 def test_retiring_an_empty_ring_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no live task"):
-        TaskRing(0, window=4, heap_bytes=1024).retire_head()
+    with pytest.raises(ValueError, match="ring 2 has no live task"):
+        TaskRing(2, window=4, heap_bytes=1024).retire_head()
 
 
-def test_fault_text_has_code_name_and_dump() -> None:
+def test_placement_by_hand() -> None:
+    """Every case of the runtime's bump allocator over 8 KiB, in order: (request, answer, top, tail, largest free)."""
+    heap = HeapRing(8192)
+    assert (heap.top, heap.tail, heap.available_bytes) == (0, 0, 8192)
+    assert heap.place(8193) is None  # more than the ring, even an empty one
+    assert heap.place(3072) == (0, False)
+    assert heap.place(3072) == (3072, False)
+    assert (heap.top, heap.available_bytes) == (6144, 2048)
+    assert heap.place(0) == (6144, False)  # an empty block lies at the top and moves nothing
+    assert heap.place(2049) is None  # too large for the end, and nothing is free at the start
+    heap.release_to(3072)
+    assert heap.available_bytes == 3072  # the start, as it is larger than the 2048 at the end
+    assert heap.place(3072) is None  # at the start it would close the gap to the tail
+    assert heap.place(2048) == (6144, False)  # the end may be filled to the last byte
+    assert (heap.top, heap.head_bytes) == (8192, 8192)
+    assert heap.place(3071) == (0, False)  # over the end, before the tail: no rebase
+    assert (heap.top, heap.tail, heap.available_bytes) == (3071, 3072, 1)
+    assert (heap.head_bytes, heap.tail_bytes, heap.used_bytes) == (8192 + 3071, 3072, 8191)
+    assert heap.place(1) is None  # top would meet the tail from behind and look empty
+    heap.release_to(6144)
+    assert heap.available_bytes == 6144 - 3071
+    assert heap.place(3072) == (3071, False)  # one byte short of the gap fits
+    assert heap.place(1) is None
+    heap.release_to(8192)
+    heap.release_to(3071)  # behind the old tail: reclamation has passed the end as well
+    assert (heap.tail_bytes, heap.used_bytes) == (8192 + 3071, 3072)
+    heap.release_to(6143)
+    assert (heap.used_bytes, heap.available_bytes) == (0, 8192)
+    assert heap.place(2050) == (0, False)  # empty, and the start has room before the tail: still no rebase
+    heap.release_to(2050)
+    assert heap.place(6143) == (0, True)  # empty, and no part is large enough: the ring starts over
+    assert (heap.top, heap.tail, heap.used_bytes) == (6143, 0, 6143)
+
+
+def test_a_wrapped_block_behind_a_live_tail_is_reclaimed_in_order() -> None:
+    """FIFO: the third block lies before the first two, and is given back after them."""
+    ring = TaskRing(0, window=16, heap_bytes=10 * 1024)
+    blocks = [ring.try_allocate(nbytes) for nbytes in (4096, 4096)]
+    ring.retire_head()
+    blocks.append(ring.try_allocate(3072))
+    assert blocks == [Allocation(0, 0, 4096), Allocation(1, 4096, 8192), Allocation(2, 0, 3072)]
+    assert [ring.allocation(task) for task in range(3)] == blocks
+    assert (ring.next_id, ring.last_alive) == (3, 1)
+    assert ring.retire_head() == 1
+    ring.refresh()
+    assert (ring.heap.tail, ring.heap.used_bytes) == (8192, 2048 + 3072)  # the skipped end is in use as well
+    assert ring.retire_head() == 2
+    ring.refresh()
+    assert (ring.heap.tail, ring.heap.used_bytes) == (3072, 0)
+
+
+def test_the_orchestrator_sees_a_retirement_at_its_next_look() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=8192)
+    ring.try_allocate(1024)
+    ring.try_allocate(1024)
+    ring.retire_head()
+    assert ring.heap.tail_bytes == 0
+    ring.refresh()
+    assert ring.heap.tail_bytes == 1024
+
+
+def test_a_rebase_of_the_first_task_of_a_ring_waits_for_that_task() -> None:
+    ring = TaskRing(0, window=16, heap_bytes=8192)
+    assert ring.try_allocate(0) == Allocation(0, 0, 0)
+    ring.heap.release_to(4096)
+    ring.heap.top = 4096  # an empty ring whose frontiers stand in the middle
+    assert ring.try_allocate(6144) == Allocation(1, 0, 6144)
+    ring.retire_head()  # task 0, whose block says nothing about the rebased ring
+    ring.refresh()
+    assert ring.heap.used_bytes == 6144
+    ring.retire_head()
+    ring.refresh()
+    assert ring.heap.used_bytes == 0
+
+
+def dump(**changes: object) -> RingState:
     state = RingState(
         ring=2,
         scope_depth=2,
@@ -134,11 +210,26 @@ def test_fault_text_has_code_name_and_dump() -> None:
         head_state="COMPLETED",
         head_consumers=(1, 2),
     )
-    fault = pickle.loads(pickle.dumps(RingFault(2, "no room", state)))
-    assert fault.state == state
-    text = str(fault)
-    for piece in ("error 2 HEAP_RING_DEADLOCK: no room", "top=100, tail=50", "consumers=1/2", "requested=120"):
-        assert piece in text
+    return replace(state, **changes)  # type: ignore[arg-type]
+
+
+def test_fault_text_has_code_name_and_dump() -> None:
+    samples: tuple[dict[str, object], ...] = ({"phase": "begin"},)
+    fault = pickle.loads(pickle.dumps(RingFault(2, "no room", dump(), samples)))
+    assert (fault.code, fault.name, fault.message) == (2, "HEAP_RING_DEADLOCK", "no room")
+    assert (fault.state, fault.samples) == (dump(), samples)
+    assert str(fault).splitlines() == [
+        "runtime error 2 HEAP_RING_DEADLOCK: no room",
+        "  task ring 2: current=5, last_alive=3, active=2/8, scope depth 2",
+        "  heap ring 2: top=100, tail=50, size=200, used=50, available=100, requested=120",
+        "  head task 3 (qk_pv): state=COMPLETED, consumers=1/2, scope_released=0",
+    ]
+    assert dump(head_scope_released=True).lines()[-1].endswith("scope_released=1")
+
+
+def test_a_fault_without_a_live_task_or_without_a_ring_says_so() -> None:
+    assert dump(head_name="").lines()[-1] == "head task 3: none alive"
+    assert str(RingFault(5, "auto in manual")) == "runtime error 5 INVALID_ARGS: auto in manual"
 
 
 class RingAgainstAList(RuleBasedStateMachine):

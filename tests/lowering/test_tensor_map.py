@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pto_sim.lowering.tensor_map import Overlap, Region, TensorMap, box_overlap
+from pto_sim.lowering.tensor_map import Match, Overlap, Region, TensorMap, box_overlap
 from tests.lowering.builder import row_major
 
 SHAPE = (8, 16)
@@ -38,6 +38,19 @@ WHOLE = view((0, 8), (0, 16))
         (Region(0, (8, 8), (16, 2), "FP32"), Region(1, (8, 8), (16, 2), "FP32"), Overlap.OTHER),  # step: last stride 2
         (Region(0, (2, 3), (5, 2), "FP32"), Region(0, (2, 3), (5, 2), "FP32"), Overlap.OTHER),
         (Region(12, (1, 8), (16, 1), "FP32"), WHOLE, Overlap.OTHER),  # runs over the end of its row
+        # Elements 16 to 20 are in both; boxes would say that row 0 and row 1 do not meet.
+        (Region(12, (1, 8), (16, 1), "FP32"), view((1, 2), (0, 4)), Overlap.OTHER),
+        (view((1, 2), (0, 4)), Region(12, (1, 8), (16, 1), "FP32"), Overlap.OTHER),
+        # Elements 16 to 20 are in both; with the query's strides the entry would be columns 8 to 16.
+        (view((0, 8), (0, 8)), Region(8, (2, 8), (8, 1), "FP32"), Overlap.OTHER),
+        # The same region twice, where the strides are those of no row-major shape of 128 elements.
+        (Region(0, (2, 2, 1), (8, 3, 1), "FP32"), Region(0, (2, 2, 1), (8, 3, 1), "FP32"), Overlap.OTHER),
+        (Region(0, (2, 2), (3, 1), "FP32"), Region(0, (2, 2), (3, 1), "FP32"), Overlap.OTHER),
+        (view((6, 10), (0, 16)), view((6, 10), (0, 16)), Overlap.OTHER),  # runs over the end of the buffer
+        (Region(0, (), (), "FP32"), Region(0, (), (), "FP32"), Overlap.OTHER),  # no axes
+        (Region(4, (8,), (1,), "FP32"), Region(4, (8,), (1,), "FP32"), Overlap.COVERED),  # one axis
+        (Region(4, (8,), (1,), "FP32"), Region(12, (8,), (1,), "FP32"), Overlap.NONE),
+        (Region(4, (8,), (1,), "FP32"), Region(3, (8,), (1,), "FP32"), Overlap.OTHER),
     ],
 )
 def test_box_overlap(query, entry, expected):
@@ -49,6 +62,54 @@ def test_disjoint_ranges_are_no_overlap_whatever_the_strides():
     entries.register(0, Region(0, (16,), (1,), "FP32"), 3)
     assert producers(entries.lookup(0, Region(16, (4, 4), (4, 1), "INT8"), SIZE, retire_covered=False)) == []
     assert producers(entries.lookup(0, Region(15, (4, 4), (4, 1), "INT8"), SIZE, retire_covered=False)) == [3]
+    entries.register(0, Region(32, (16,), (1,), "FP32"), 4)  # begins where the first of these ends
+    assert producers(entries.lookup(0, Region(16, (4, 4), (4, 1), "INT8"), SIZE, retire_covered=False)) == []
+    assert producers(entries.lookup(0, Region(17, (4, 4), (4, 1), "INT8"), SIZE, retire_covered=False)) == [4]
+
+
+def test_a_match_says_who_wrote_what_and_how_it_overlaps():
+    entries = TensorMap()
+    entries.register(0, view((0, 8), (8, 16)), 1)  # its range meets the query's, its box does not
+    entries.register(0, view((0, 2), (0, 4)), 2)
+    entries.register(0, view((3, 5), (4, 12)), 3)
+    assert entries.lookup(0, view((0, 4), (0, 8)), SIZE, retire_covered=False) == [
+        Match(2, view((0, 2), (0, 4)), Overlap.COVERED),
+        Match(3, view((3, 5), (4, 12)), Overlap.OTHER),
+    ]
+
+
+def test_every_row_of_many_writes_is_found_again():
+    """More writes than the map has room for at first; each row is written once, row 5 a second time."""
+    entries = TensorMap()
+    rows = 40
+    for row in range(rows):
+        entries.register(0, Region(row * 16, (1, 16), (16, 1), "FP32"), row)
+    entries.register(0, Region(5 * 16, (1, 16), (16, 1), "FP32"), 99)
+    for row in range(rows):
+        found = entries.lookup(0, Region(row * 16, (1, 16), (16, 1), "FP32"), rows * 16, retire_covered=False)
+        assert producers(found) == ([5, 99] if row == 5 else [row])
+
+
+def test_a_retired_write_is_not_found_at_the_start_of_a_buffer_either():
+    entries = TensorMap()
+    first = view((0, 1), (0, 1))
+    entries.register(0, first, 1)
+    assert producers(entries.lookup(0, WHOLE, SIZE, retire_covered=True)) == [1]
+    assert producers(entries.lookup(0, first, SIZE, retire_covered=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("region", "elements"),
+    [
+        (Region(0, (4, 4), (4, 1), "FP32"), 16),
+        (Region(7, (2, 3), (16, 1), "FP32"), 16 + 2 + 1),
+        (Region(0, (3,), (2,), "FP32"), 5),
+        (Region(9, (1, 1), (16, 1), "FP32"), 1),
+        (Region(0, (), (), "FP32"), 1),
+    ],
+)
+def test_extent_is_the_distance_from_the_first_to_past_the_last_element(region, elements):
+    assert region.extent == elements
 
 
 def test_only_an_inout_retires_what_it_covers():
