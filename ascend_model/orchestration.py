@@ -205,7 +205,7 @@ class Orchestration:
         spill = self._spills[ring.index]
         if not spill.has_room(len(edges), ring.last_alive):
             return Blocked.DEP_POOL
-        if self._map_entries + record.registered_outputs > self.sizes.tensormap:
+        if not self._map_has_room(record.registered_outputs):
             return Blocked.TENSORMAP
         waits = [edge.producer for edge in edges if edge.wait]
         live = sum(1 for producer in waits if not self.completed[producer])
@@ -232,6 +232,13 @@ class Orchestration:
                 self._consumers[edge.producer] += 1
             self._claimed = (task, edges)
         return self._claimed[1]
+
+    def _map_has_room(self, entries: int) -> bool:
+        """Under pressure what has retired in any ring makes room: the one map is shared."""
+        if self._map_entries + entries > self.sizes.tensormap:
+            for ring in self.rings:
+                self._forget_retired(ring)
+        return self._map_entries + entries <= self.sizes.tensormap
 
     def _forget_retired(self, ring: TaskRing) -> None:
         """TensorMap entries of retired tasks are freed when the orchestrator looks at their ring."""
