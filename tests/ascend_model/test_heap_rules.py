@@ -1,13 +1,12 @@
-"""Which ring a blocked submission may reclaim from, and which heap an error 2 advises: worked out by hand."""
+"""Which ring a blocked submission may reclaim from, worked out by hand."""
 
 from __future__ import annotations
 
 import pytest
 
-import ascend_model.heap
 from ascend_model.chip import simulate
 from ascend_model.chipspec import load_chip
-from ascend_model.heap import read_heap, smallest_heap_bytes
+from ascend_model.heap import read_heap
 from ascend_model.ring import RingFault, RingSizes
 from ascend_model.workload import Workload
 from tests.ascend_model.laws import AIV, STREAMS
@@ -69,60 +68,3 @@ def test_an_orchestrator_at_a_full_tensormap_waits_for_the_task_that_holds_it() 
     assert [step.what for step in waits] == ["orchestrator: t1 waits for TensorMap"]
     assert waits[0].end_us >= timeline.tasks[0].end_us and timeline.tasks[1].submit_us >= waits[0].end_us
     assert "capacity" not in {step.reason for step in simulate(full_map(), chip).runtime_phases}
-
-
-def nested(outer_nbytes: int, inner_nbytes: int) -> Workload:
-    """64 KiB in ring 0, then one block in ring 1 and one in ring 2."""
-    script = Script()
-    script.alloc(64 * 1024)
-    script.begin()
-    script.alloc(outer_nbytes)
-    script.begin()
-    script.alloc(inner_nbytes)
-    script.end()
-    script.end()
-    return script.build()
-
-
-def test_the_advised_heap_leaves_the_other_rings_as_they_are() -> None:
-    with pytest.raises(RingFault, match=r"passes is 8192 \(ring 1\)"):
-        read_heap(nested(5000, 1000), (MIB, 4096, MIB, MIB))
-
-
-def test_a_fault_of_another_ring_does_not_count_against_this_one() -> None:
-    workload, sizes = nested(3000, 5000), RingSizes(heap_bytes=(MIB, 1024, 4096, MIB))
-    assert smallest_heap_bytes(workload, sizes, 1) == 4096
-    assert smallest_heap_bytes(workload, sizes, 2) == 1024  # ring 1 stops the program before
-    assert smallest_heap_bytes(workload, sizes, 0) == 64 * 1024
-
-
-def test_a_fault_of_another_kind_in_the_same_ring_does_not_count_either() -> None:
-    script = Script()
-    script.begin()
-    script.alloc(3000)
-    for _ in range(3):
-        script.task()
-    script.end()
-    sizes = RingSizes(heap_bytes=(MIB, 1024, MIB, MIB), task_window=(8, 4, 8, 8))
-    assert smallest_heap_bytes(script.build(), sizes, 1) == 4096
-    with pytest.raises(RingFault) as caught:
-        read_heap(script.build(), RingSizes(task_window=(8, 4, 8, 8)))
-    assert caught.value.code == 1 and "power of two" not in caught.value.message
-
-
-def test_a_program_without_scopes_gets_advice_too() -> None:
-    script = Script()
-    script.alloc(3000)
-    with pytest.raises(RingFault, match=r"passes is 4096 \(ring 0\)"):
-        read_heap(script.build(), (1024, MIB, MIB, MIB))
-
-
-def test_the_search_for_a_heap_ends_at_its_limit_and_includes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = Script()
-    script.alloc(5000)
-    monkeypatch.setattr(ascend_model.heap, "MAX_RING_HEAP_BYTES", 8192)
-    with pytest.raises(RingFault, match="passes is 8192"):
-        read_heap(script.build(), (1024, MIB, MIB, MIB))
-    monkeypatch.setattr(ascend_model.heap, "MAX_RING_HEAP_BYTES", 4096)
-    with pytest.raises(RingFault, match="No heap up to 4096 bytes would do"):
-        read_heap(script.build(), (1024, MIB, MIB, MIB))

@@ -14,6 +14,7 @@ from ascend_model.ring import (
     Allocation,
     Blocked,
     HeapRing,
+    OpenScope,
     RingFault,
     RingSizes,
     RingState,
@@ -21,6 +22,7 @@ from ascend_model.ring import (
     block_nbytes,
     smallest_power_of_two,
 )
+from ascend_model.ring_advice import RingAdvice
 
 
 @pytest.mark.parametrize(
@@ -209,26 +211,33 @@ def dump(**changes: object) -> RingState:
         head_name="qk_pv",
         head_state="COMPLETED",
         head_consumers=(1, 2),
+        dep_pool_used=3,
+        dep_pool_capacity=16,
+        dep_pool_high_water=7,
+        open_scopes=(OpenScope("kernel.py:9", 2, 4, 2048),),
     )
     return replace(state, **changes)  # type: ignore[arg-type]
 
 
 def test_fault_text_has_code_name_and_dump() -> None:
     samples: tuple[dict[str, object], ...] = ({"phase": "begin"},)
-    fault = pickle.loads(pickle.dumps(RingFault(2, "no room", dump(), samples)))
+    advice = RingAdvice(resource="heap_bytes", ring=2, sizes=None, otherwise="none")
+    fault = pickle.loads(pickle.dumps(RingFault(2, "no room", dump(), samples, advice)))
     assert (fault.code, fault.name, fault.message) == (2, "HEAP_RING_DEADLOCK", "no room")
-    assert (fault.state, fault.samples) == (dump(), samples)
+    assert (fault.state, fault.samples, fault.advice) == (dump(), samples, advice)
     assert str(fault).splitlines() == [
         "runtime error 2 HEAP_RING_DEADLOCK: no room",
         "  task ring 2: current=5, last_alive=3, active=2/8, scope depth 2",
         "  heap ring 2: top=100, tail=50, size=200, used=50, available=100, requested=120",
+        "  dep pool 2: used=3/16, high water=7",
         "  head task 3 (qk_pv): state=COMPLETED, consumers=1/2, scope_released=0",
+        "  open scope of kernel.py:9 (depth 2): 4 tasks, 2048 bytes",
     ]
-    assert dump(head_scope_released=True).lines()[-1].endswith("scope_released=1")
+    assert dump(head_scope_released=True).lines()[3].endswith("scope_released=1")
 
 
 def test_a_fault_without_a_live_task_or_without_a_ring_says_so() -> None:
-    assert dump(head_name="").lines()[-1] == "head task 3: none alive"
+    assert dump(head_name="").lines()[3] == "head task 3: none alive"
     assert str(RingFault(5, "auto in manual")) == "runtime error 5 INVALID_ARGS: auto in manual"
 
 
