@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from config import FLASH
-from equations import f32, rms_norm, rope, softmax
+from equations import f32, product, rms_norm, rope, softmax
 
 Tensors = MutableMapping[str, np.ndarray]
 
@@ -32,9 +32,9 @@ def completed_windows(position_ids: np.ndarray, ratio: int) -> list[Window]:
 
 def keep_projections(tensors: Mapping[str, np.ndarray], ratio: int) -> None:
     """Write value and score of every token to the state, at the rows that state_slot_mapping names."""
-    x, positions = f32(tensors["x"]), tensors["position_ids"]
-    values = x @ f32(tensors["wkv"])
-    scores = x @ f32(tensors["wgate"]) + tensors["ape"][positions % ratio]
+    x, positions = tensors["x"], tensors["position_ids"]
+    values = product(x, tensors["wkv"])
+    scores = product(x, tensors["wgate"]) + tensors["ape"][positions % ratio]
     slots = tensors["state_slot_mapping"].reshape(-1)
     rows = tensors["compress_state"].reshape(-1, tensors["compress_state"].shape[-1])
     merged = np.concatenate([values, scores], axis=-1).reshape(len(slots), -1)

@@ -11,6 +11,12 @@ def f32(x: np.ndarray) -> np.ndarray:
     return np.asarray(x).astype(np.float32)
 
 
+def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x . w, FP32. Summed in FP64, so that no library's order of summing decides which way a later rounding goes."""
+    total: np.ndarray = np.asarray(x).astype(np.float64) @ np.asarray(w).astype(np.float64)
+    return total.astype(np.float32)
+
+
 def rms_norm(x: np.ndarray, gamma: np.ndarray | float = 1.0, eps: float = 1e-6) -> np.ndarray:
     """x / sqrt(mean(x^2) + eps) * gamma over the last axis."""
     x = f32(x)

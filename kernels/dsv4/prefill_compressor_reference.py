@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from config import FLASH
-from equations import f32, rms_norm, rope, softmax
+from equations import f32, product, rms_norm, rope, softmax
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Projections:
 def projections(tensors: Mapping[str, np.ndarray]) -> Projections:
     """Of the tokens that are not padding."""
     tokens, ape = int(tensors["num_tokens"]), tensors["ape"]
-    x, positions = f32(tensors["x"][:tokens]), tensors["position_ids"][:tokens]
-    scores = x @ f32(tensors["wgate"]) + ape[positions % len(ape)]
-    return Projections(x @ f32(tensors["wkv"]), scores, {int(p): t for t, p in enumerate(positions)})
+    x, positions = tensors["x"][:tokens], tensors["position_ids"][:tokens]
+    scores = product(x, tensors["wgate"]) + ape[positions % len(ape)]
+    return Projections(product(x, tensors["wkv"]), scores, {int(p): t for t, p in enumerate(positions)})
 
 
 def rows(

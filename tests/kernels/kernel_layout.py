@@ -30,7 +30,8 @@ def differences(entry: object, specs: list, golden: object, tolerance: dict) -> 
     expected = {name: np.array(value) for name, value in tensors.items()}
     golden(expected)
     outputs = run_kernel(entry, list(tensors.values()), RunOptions(), []).outputs
-    said = [compare(outputs[name], expected[name], rtol=1e-3, atol=1e-3) for name, compare in tolerance.items()]
+    context = {"inputs": {}, "actual_outputs": outputs, "expected_outputs": expected, "rtol": 1e-3, "atol": 1e-3}
+    said = [compare(outputs[name], expected[name], **context) for name, compare in tolerance.items()]
     return ["" if agrees else text or "differs" for agrees, text in said]
 
 

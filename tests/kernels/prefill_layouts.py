@@ -80,3 +80,62 @@ def attention(first):
 
 GATE_PIPE = 256 * 1024
 ATTENTION_PIPES = [8192 * 1024, 2048 * 1024, 1024 * 1024]
+
+INDEXER_COMPRESSOR = [
+    ("alloc", "kv_proj_scratch", 128 * 256 * 4),
+    ("alloc", "score_proj_scratch", 128 * 256 * 4),
+    ("AIC", "prefill_idx_c4_kv_score_proj", 4),
+    ("alloc", "write_pos_map", 32 * 4),
+    ("alloc", "write_dst_map", 32 * 4),
+    ("AIV", "prefill_idx_c4_write_map", 1),
+    ("alloc", "pooled_kv", 32 * 128 * 4),
+    ("AIV", "prefill_idx_c4_softmax_pool", 32 * 4),
+    ("alloc", "normed_kv", 32 * 128 * 2),
+    ("AIV", "prefill_idx_c4_rmsnorm_rope", 2),
+    ("alloc", "final_kv", 32 * 128 * 4),
+    ("AIC", "prefill_idx_c4_kv_hadamard", 2),
+    ("AIV", "prefill_idx_c4_cache_write", 2),
+    ("AIV", "prefill_idx_c4_state_update", 128 * 4),
+]
+
+
+def indexer(scope, first):
+    """The indexer in a scope; first: number of the first scope that its loops open in it."""
+
+    def loop(number):
+        return f"{scope}.{number}" if scope else f"{number}"
+
+    quant, accumulate, reduce = (f"prefill_idx_score_{stage}" for stage in ("quant", "accum", "reduce"))
+    return [
+        *within(
+            scope,
+            [
+                ("alloc", "qr_proj", 128 * 8192 * 4),
+                ("MIX", "prefill_idx_qr_proj", 32),
+                ("alloc", "qr_rope_out", 128 * 64 * 64 * 2),
+                ("AIV", "prefill_idx_qr_rope", 128),
+                ("alloc", "qr_hadamard_i8", 128 * 64 * 128),
+                ("alloc", "qr_hadamard_scale_dq", 128 * 64 * 4),
+                ("MIX", "prefill_idx_qr_hadamard_quant", 32),
+                ("alloc", "weights", 128 * 64 * 4),
+                ("MIX", "prefill_idx_weights_proj", 4),
+                *INDEXER_COMPRESSOR,
+                ("alloc", "score_wide", 128 * 2048 * 4),
+            ],
+        ),
+        *[(loop(first + i), "AIV", "prefill_idx_score_init", 1) for i in range(8)],
+        *within(
+            scope,
+            [
+                ("alloc", "score_kv_scale", 32 * 4),
+                ("alloc", "kv_tile_i8_g", 32 * 128),
+                ("alloc", "score_acc_g", 128 * 32 * 64 * 4),
+            ],
+        ),
+        *within(loop(first + 8), [("AIV", quant, 1), ("AIC", accumulate, 1), ("AIV", reduce, 1)]),
+        *within(scope, [("AIV", "prefill_idx_score_out", 1), ("AIV", "prefill_idx_topk", 8)]),
+    ]
+
+
+# Under the seed's rule of eight slots one way, four for both: blocks * slots * largest tile that passes.
+INDEXER_SEED_PIPES = [32 * 8 * 16 * 1024, 32 * 4 * 8 * 1024, 4 * 8 * 8 * 1024]

@@ -24,7 +24,7 @@ def kernel_folder(
     """A copy of kernels/dsv4 below `place`, first on the import path while the context lasts.
 
     sizes: names of `config` to set before anything else is imported. fault: (file, old, new); `old` must occur
-    exactly once in the file.
+    exactly once in the file, and `new` must differ from it.
     """
     folder = place / "dsv4"
     shutil.rmtree(folder, ignore_errors=True)
@@ -33,6 +33,7 @@ def kernel_folder(
         file, old, new = fault
         source = (folder / file).read_text()
         assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {file}"
+        assert new != old, f"the fault leaves {old!r} in {file} as it is"
         (folder / file).write_text(source.replace(old, new))
     names = {path.stem for path in folder.glob("*.py")} - COMPILED
     outside = {name: sys.modules.pop(name) for name in names if name in sys.modules}

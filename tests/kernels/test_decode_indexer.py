@@ -28,12 +28,7 @@ def indexer_case(place, fault=None, start_pos=None):
     if fault is not None:
         fault = ("decode_indexer.py", *fault)
     kernel, script = load(place, "decode_indexer", "decode_indexer_script", sizes=SIZES, fault=fault)
-    return kernel.indexer_test, script.indexer_specs(start_pos), script.golden_indexer, indexer_tolerance(script)
-
-
-def indexer_tolerance(script):
-    """The comparers of single outputs; the list is compared with the scores in `listed`."""
-    return {name: compare for name, compare in script.tolerances(32)[1].items() if name != "topk_idxs"}
+    return kernel.indexer_test, script.indexer_specs(start_pos), script.golden_indexer, script.tolerances(32)[1]
 
 
 @pytest.mark.parametrize("start_pos", [None, 2, 258])
@@ -43,24 +38,7 @@ def test_small_compressor_equals_its_reference(tmp_path, start_pos):
 
 @pytest.mark.parametrize("start_pos", [None, 250, 258])
 def test_small_indexer_equals_its_reference(tmp_path, start_pos):
-    kernel, script = load(tmp_path, "decode_indexer", "decode_indexer_script", sizes=SIZES)
-    assert not any(differences(kernel.indexer_test, script.indexer_specs(start_pos), script.golden_indexer,
-                               listed(script)))  # fmt: skip
-
-
-def listed(script):
-    """All comparers of the script; the one of the list sees the scores because it is asked last."""
-    tolerance = script.tolerances(32)[1]
-    seen = {}
-
-    def score(actual, expected, **context):
-        seen["score"] = actual
-        return tolerance["score"](actual, expected, **context)
-
-    def rows(actual, expected, **context):
-        return tolerance["topk_idxs"](actual, expected, actual_outputs=seen, **context)
-
-    return tolerance | {"score": score, "topk_idxs": rows}
+    assert not any(differences(*indexer_case(tmp_path, start_pos=start_pos)))
 
 
 COMPRESSOR_FAULTS = {
@@ -109,10 +87,8 @@ def test_small_planted_fault_in_the_compressor_is_caught(tmp_path, name):
 
 @pytest.mark.parametrize("name", INDEXER_FAULTS)
 def test_small_planted_fault_in_the_indexer_is_caught(tmp_path, name):
-    fault = ("decode_indexer.py", *INDEXER_FAULTS[name])
-    kernel, script = load(tmp_path, "decode_indexer", "decode_indexer_script", sizes=SIZES, fault=fault)
-    specs = script.indexer_specs(None if "batch" in name else 250)
-    assert any(differences(kernel.indexer_test, specs, script.golden_indexer, listed(script)))
+    start_pos = None if "batch" in name else 250
+    assert any(differences(*indexer_case(tmp_path, INDEXER_FAULTS[name], start_pos)))
 
 
 def test_hadamard_matrix_is_orthogonal_and_symmetric():
