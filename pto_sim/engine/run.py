@@ -355,7 +355,7 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
         _current.reset(token)
     program = run.recorder.program(kernel.name, options.numerics, variant.describe())
     outputs = {
-        a.name: tensors[a.name].array().copy().view(a.carrier or a.value.dtype)
+        a.name: tensors[a.name].taken().view(a.carrier or a.value.dtype)
         for a in arguments
         if a.direction in ("out", "inout")
     }

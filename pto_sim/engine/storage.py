@@ -184,6 +184,10 @@ class Tensor:
             self.storage.flat[self.offset :], self.shape, tuple(s * itemsize for s in self.strides)
         )
 
+    def taken(self) -> np.ndarray:
+        """The elements when the run is over, in an array of their own: the buffer, unless it is still the caller's."""
+        return self.array().copy() if self.storage.shared else self.array()
+
     def check_alive(self) -> None:
         """Raises KernelError (PTO101) if the scope that owns the buffer has closed."""
         if self.storage.closed_at is not None:

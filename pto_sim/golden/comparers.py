@@ -6,7 +6,7 @@ returns (passed, message). Rules and parameters: pypto-lib, golden/validation.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from pto_sim.golden.tensors import as_numpy, to_float32
 
 Comparer = Callable[..., "tuple[bool, str]"]
+_SLAB = 1 << 20  # elements
 
 
 def ratio_allclose(
@@ -42,12 +43,15 @@ def ratio_allclose(
         have, want, problem = _prepare(actual, expected, valid_rows, valid_axis, zero_tail)
         if problem or have.size == 0:
             return not problem, problem
+        allowed = round(max_error_ratio * have.size)
+        off = (np.abs(a - b) > absolute + relative * np.abs(b) for a, b in _slabs(have, want))
+        if sum(int(np.count_nonzero(part)) for part in off) <= allowed:
+            return True, ""
+        have, want = to_float32(have), to_float32(want)
         difference = np.abs(have - want)
         tolerance = absolute + relative * np.abs(want)
         bad = difference > tolerance
-        count, allowed = int(np.count_nonzero(bad)), round(max_error_ratio * have.size)
-        if count <= allowed:
-            return True, ""
+        count = int(np.count_nonzero(bad))
         worst = np.unravel_index(int(np.argmax(difference)), have.shape)
         lines = [
             f"    ratio_allclose: {_too_many(count, have.size, max_error_ratio, allowed)}",
@@ -85,6 +89,7 @@ def ratio_reldiff(
         have, want, problem = _prepare(actual, expected, valid_rows, valid_axis, zero_tail)
         if problem or have.size == 0:
             return not problem, problem
+        have, want = to_float32(have), to_float32(want)
         difference = np.abs(have - want)
         floor = np.float32(2.0**-14 / diff_thd)
         scale = np.maximum(np.maximum(np.abs(have), np.abs(want)), floor) + np.float32(1e-9)
@@ -112,7 +117,7 @@ def ratio_reldiff(
 def _prepare(
     actual: Any, expected: Any, valid_rows: int | None, axis: int, zero_tail: bool
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Both sides as FP32, cut to their valid part, and what already fails ('' if nothing)."""
+    """Both sides cut to their valid part, and what already fails ('' if nothing)."""
     have, want = as_numpy(actual), as_numpy(expected)
     if have.shape != want.shape:
         return have, want, f"    shapes differ: actual {have.shape}, expected {want.shape}"
@@ -124,12 +129,22 @@ def _prepare(
         if tail:
             return have, want, f"    {tail} nonzero values behind the first {valid_rows} entries of axis {axis}"
         have, want = (np.take(side, range(valid_rows), axis) for side in (have, want))
-    have, want = to_float32(have), to_float32(want)
-    counts = [int(np.count_nonzero(test(side))) for side in (have, want) for test in (np.isnan, np.isinf)]
+    counts = [0, 0, 0, 0]
+    for slab in _slabs(have, want):
+        for i, (side, test) in enumerate((side, test) for side in slab for test in (np.isnan, np.isinf)):
+            counts[i] += int(np.count_nonzero(test(side)))
     if any(counts):
         text = "actual: NaN={} Inf={}; expected: NaN={} Inf={}".format(*counts)
         return have, want, f"    values that cannot be compared: {text}"
     return have, want, ""
+
+
+def _slabs(have: np.ndarray, want: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of both sides as FP32, flat: a cache is large, and what is made of it should not be."""
+    flat = [np.ascontiguousarray(side).reshape(-1) for side in (have, want)]
+    for start in range(0, have.size, _SLAB):
+        parts = [side[start : start + _SLAB] for side in flat]
+        yield to_float32(parts[0]), to_float32(parts[1])
 
 
 def _too_many(count: int, size: int, ratio: float, allowed: int) -> str:

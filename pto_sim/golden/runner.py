@@ -68,8 +68,9 @@ def run_jit(
 ) -> RunResult:
     """Run the kernel `fn` and compare its outputs.
 
-    specs: one for each parameter, in parameter order. golden_fn: called with a dict of the inputs (copies, scalars as
-    Python numbers) and zeroed outputs, fills the outputs in place. golden_data: a directory with in/ and out/ instead
+    specs: one for each parameter, in parameter order. golden_fn: called with a dict of the inputs (read-only arrays or
+    copies of torch tensors; scalars as Python numbers) and zeroed outputs, fills the outputs in place. golden_data: a
+    directory with in/ and out/ instead
     of golden_fn. Without either the comparison is skipped. runtime_cfg, compile_cfg: see `run_request`; the key `seed`
     of runtime_cfg seeds the inputs. compare_fn: a comparer for an output by name. compile_only: stop before the run,
     and leave a build directory. runtime_dir: such a directory; the kernel is not checked again, and the run's files go
@@ -284,10 +285,29 @@ class _Case:
             assert self.golden_fn is not None
             values: dict[str, Any] = {}
             for spec, argument in zip(self.specs, self._arguments(inputs), strict=True):
-                copied = argument.copy() if isinstance(argument, np.ndarray) else argument
-                values[spec.name] = self._handed_out(copied)
-            self.golden_fn(values)
+                values[spec.name] = self._handed_out(self._for_golden(spec, argument))
+            try:
+                self.golden_fn(values)
+            except ValueError as error:
+                if "read-only" not in str(error):
+                    raise
+                raise ValueError(
+                    f"golden_fn changes one of its inputs ({error}); they are the kernel's own: copy what it changes"
+                ) from error
             return {spec.name: as_numpy(values[spec.name]) for spec in self.outputs}
+
+    def _for_golden(self, spec: TensorSpec | ScalarSpec, argument: Any) -> Any:
+        """An argument as the golden function may use it: outputs to fill, inputs to read.
+
+        torch has no read-only tensors, so a script's torch function, which may change its inputs, gets copies.
+        """
+        if not isinstance(argument, np.ndarray):
+            return argument
+        if self.in_torch or getattr(spec, "is_output", False):
+            return argument.copy()
+        lent = argument.view()
+        lent.flags.writeable = False
+        return lent
 
     def _handed_out(self, value: Any) -> Any:
         """A value as the script's own functions expect it."""

@@ -121,8 +121,21 @@ def test_golden_function_cannot_change_the_kernels_inputs(use):
         values["x"][...] = -1
 
     backend = use(FakeBackend())
-    golden.run_jit("kernel", specs(), spoil)
-    assert backend.ran[0][0].tolist() == [0, 1, 2, 3]
+    result = golden.run_jit("kernel", specs(), spoil)
+    assert not result.passed and "golden_fn changes one of its inputs" in result.error
+    assert not backend.ran
+
+
+def test_inputs_are_lent_to_the_golden_function_and_not_copied(use):
+    lent, x = {}, np.arange(4, dtype=np.float32)
+
+    def keep(values):
+        lent.update(values)
+        twice(values)
+
+    use(FakeBackend())
+    assert golden.run_jit("kernel", specs(x), keep).passed
+    assert np.shares_memory(lent["x"], x)
 
 
 def test_seed_reaches_inputs_and_options(use):
