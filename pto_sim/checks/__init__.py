@@ -12,6 +12,7 @@ from pto_sim.checks.inputs import InputWrites
 from pto_sim.checks.lifetimes import RecycledBlocks
 from pto_sim.checks.outputs import OutputCoverage
 from pto_sim.checks.parting import ProfileParting
+from pto_sim.checks.predicates import StalePredicates
 from pto_sim.checks.scratch import ScratchUse
 from pto_sim.checks.suppressions import suppress
 from pto_sim.checks.task_races import TaskRaces
@@ -36,5 +37,6 @@ def new_checks() -> list[Check]:
         TaskRaces(),
         BlockRaces(),
         RecycledBlocks(),
+        StalePredicates(),
         FalseEdges(),
     ]

@@ -134,6 +134,12 @@ RACE_OF_EQUAL_BITS = FindingKind(
     "info",
     "harmless as long as every writer writes what is there; it costs time all the same",
 )
+STALE_PREDICATE = FindingKind(
+    "PTO436",
+    "a predicate may read another value",
+    "error",
+    "add the id of the task that writes the operand to deps= of the launch; deps=[id of the launch] for a later writer",
+)
 WRITERS_CHAINED = FindingKind(
     "PTO440",
     "writers of separate parts wait for each other",
@@ -184,6 +190,7 @@ _KINDS = (
     RACE_BETWEEN_BLOCKS,
     RECYCLED_UNDER_TASK,
     RACE_OF_EQUAL_BITS,
+    STALE_PREDICATE,
     WRITERS_CHAINED,
     FALSE_OVERLAP,
     MANUAL_DEP_VIEW,

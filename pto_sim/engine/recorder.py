@@ -72,6 +72,10 @@ class Recorder:
         """The orchestration itself touched a tensor, behind the tasks so far."""
         self.orchestration.append(OrchestrationAccess(len(self.tasks), access))
 
+    def predicated(self, first: int) -> None:
+        """What the orchestration has read since `first` are the operands of the next task's predicate."""
+        self.orchestration[first:] = [touched._replace(predicate=True) for touched in self.orchestration[first:]]
+
     def allocated_before_task(self) -> None:
         """Move the allocation that was recorded last before the launch of the running task: orchestration makes it."""
         allocation = self.events.pop()

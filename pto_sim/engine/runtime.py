@@ -100,6 +100,17 @@ class KernelRuntime:
         return KernelRuntime.named(name, buffer)
 
     @staticmethod
+    def predicate_begins() -> int:
+        """What the orchestration has touched before it comes to a predicate."""
+        return len(require_run("a predicate").recorder.orchestration)
+
+    @staticmethod
+    def predicate(first: int, value: Any) -> Any:
+        """The value of a predicate: what was read since `first` are its operands."""
+        require_run("a predicate").recorder.predicated(first)
+        return value
+
+    @staticmethod
     def computed(blocks: Any) -> Any:
         """A number of blocks that the launch's statement list has computed."""
         return ComputedBlocks(blocks.__index__()) if type(blocks) is int else blocks

@@ -11,6 +11,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
   so does the number of blocks of a `pl.spmd`;
 * an assignment that may not change the type of its name says what the name held before;
 * task ids that a `pl.parallel` rebinds become arrays, one id for each iteration;
+* a launch tells which elements its `predicate=` reads (`frontend.predicates`);
 * a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
@@ -32,6 +33,7 @@ from pto_sim.frontend.names import (
     loaded_names,
     parameter_names,
 )
+from pto_sim.frontend.predicates import mark_predicates
 from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
 from pto_sim.frontend.typed_names import TypedNames
 
@@ -50,6 +52,7 @@ def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
     result.returns = None
     for argument in [*result.args.posonlyargs, *result.args.args, *result.args.kwonlyargs]:
         argument.annotation = None
+    mark_predicates(result, RUNTIME)
     locals_ = bound_names(result.body) | set(parameter_names(result))
     rewriter = _Rewriter(locals_, set(parameter_names(result)), runtime_names, renames)
     result.body = rewriter.statements(result.body)
