@@ -140,6 +140,12 @@ STALE_PREDICATE = FindingKind(
     "error",
     "add the id of the task that writes the operand to deps= of the launch; deps=[id of the launch] for a later writer",
 )
+BARRIER_OF_WAVES = FindingKind(
+    "PTO437",
+    "a barrier that blocks of a second wave never reach",
+    "error",
+    "launch at most one block for each core, pl.spmd(pl.system.available_cluster_count()), and loop inside the block",
+)
 WRITERS_CHAINED = FindingKind(
     "PTO440",
     "writers of separate parts wait for each other",
@@ -157,6 +163,24 @@ MANUAL_DEP_VIEW = FindingKind(
     "a view brings back the edges of a manual_dep tensor",
     "info",
     "pl.no_dep(view) or no_dep_args= for that launch, or pass the whole tensor",
+)
+LOOP_KEEPS_HEAP = FindingKind(
+    "PTO443",
+    "a loop that frees nothing",
+    "info",
+    "open `with pl.scope():` around the body of the loop, or create the tensors once before it",
+)
+SCOPES_SHARE_RING = FindingKind(
+    "PTO444",
+    "scopes too deep for a ring of their own",
+    "warning",
+    "close a scope around it, or move the tasks between the scopes into the innermost one: four depths have rings",
+)
+EARLY_RESOLVE_WITHOUT_EFFECT = FindingKind(
+    "PTO445",
+    "allow_early_resolve without effect",
+    "info",
+    "flag every producer of the consumer, or remove the flag",
 )
 SUPPRESSION_WITHOUT_REASON = FindingKind(
     "PTO450",
@@ -191,9 +215,13 @@ _KINDS = (
     RECYCLED_UNDER_TASK,
     RACE_OF_EQUAL_BITS,
     STALE_PREDICATE,
+    BARRIER_OF_WAVES,
     WRITERS_CHAINED,
     FALSE_OVERLAP,
     MANUAL_DEP_VIEW,
+    LOOP_KEEPS_HEAP,
+    SCOPES_SHARE_RING,
+    EARLY_RESOLVE_WITHOUT_EFFECT,
     SUPPRESSION_WITHOUT_REASON,
     SUPPRESSION_UNUSED,
 )

@@ -1,7 +1,7 @@
 """Predicates that the scheduler may decide on an old or a later value of their operand (PTO436).
 
-A predicate is no argument of its task, so the runtime makes no edge for it: only deps=, or an edge that the task has for
-another reason, orders it with the tasks that write what it reads.
+A predicate is no argument of its task, so the runtime makes no edge for it: only deps=, or an edge that the task has
+for another reason, orders it with the tasks that write what it reads.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ def _unordered(program: Program, graph: TaskGraph, operands: list[OrchestrationA
 def _finding(program: Program, meeting: _Meeting) -> Finding:
     tensor, task = program.tensors[meeting.write.tensor], program.tasks[meeting.operand.before]
     place = [int(i) for i in np.unravel_index(meeting.element, tensor.shape)] if tensor.shape else []
-    when = "earlier" if meeting.earlier else "later"
-    value = "old" if meeting.earlier else "later"
+    when, value = ("earlier", "old") if meeting.earlier else ("later", "new")
+    writer = site_text(program, meeting.write.site)
     message = (
         f"the predicate of task {task.name!r} reads {tensor.name}{place}, which the {when} task at "
-        f"{site_text(program, meeting.write.site)} writes, and no edge orders the two: it may decide on the {value} value"
+        f"{writer} writes, and no edge orders the two: it may decide on the {value} value"
     )
     return STALE_PREDICATE.at(
         site_text(program, meeting.operand.access.site),
         message,
-        other=site_text(program, meeting.write.site),
+        other=writer,
         allocation=site_text(program, tensor.site),
     )

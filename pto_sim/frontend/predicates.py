@@ -1,4 +1,4 @@
-"""The operands of `predicate=`: the scheduler reads them when the task is ready, not the orchestration where it stands."""
+"""The operands of `predicate=`: the scheduler reads them when the task is ready, and not the orchestration."""
 
 from __future__ import annotations
 
