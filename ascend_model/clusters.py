@@ -85,6 +85,7 @@ class TaskRun:
     fanin: int = 0
     consumers: list[TaskRun] = field(default_factory=list)
     claimed_by: set[int] = field(default_factory=set)
+    submitted: bool = False
     submit_us: float = 0.0
     ready_us: float = 0.0
     start_us: float = -1.0
@@ -119,6 +120,11 @@ class BlockRun:
     def owner(self) -> int:
         """The scheduler thread of its cluster."""
         return self.cores[0].owner
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is the oldest block of each of its cores: running, or about to."""
+        return all(bool(core.queue) and core.queue[0] is self for core in self.cores)
 
     @property
     def cost(self) -> StreamCost:

@@ -29,6 +29,7 @@ from ascend_model.ring import (
     TaskRing,
     block_nbytes,
 )
+from ascend_model.ring_faults import heap_is_full, scope_is_full, tensormap_is_full, window_is_full
 from ascend_model.timeline import HeapBlock, HeapReading, ScopeReading
 from ascend_model.workload import Edge, ScopeBegin, Workload
 
@@ -272,6 +273,10 @@ class Orchestration:
         """The scope that the task was submitted in has not closed."""
         return bool(self._scope_open[task])
 
+    def let_go(self, task: int) -> bool:
+        """Every consumer that retained the task has released it."""
+        return self._released[task] == self._consumers[task]
+
     def pins(self, task: int) -> tuple[int, ...]:
         """The producers that a submitted task retains until it has completed."""
         return self._pins[task]
@@ -350,28 +355,18 @@ class Orchestration:
         who = f"{self._site(record.site)}: task {record.name!r} in the scope of {scope.site} (depth {scope.depth})"
         nbytes = block_nbytes(record.output_nbytes)
         if code == SCOPE_DEADLOCK:
-            text = (
-                f"{who}: its scope already holds {len(scope.tasks)} tasks and ring {ring.index} has {ring.window} "
-                f"slots; a scope's tasks keep theirs until it closes"
-            )
+            text = scope_is_full(who, len(scope.tasks), ring)
         elif blocked is Blocked.HEAP:
-            code = HEAP_RING_DEADLOCK
-            why = "more than the whole heap" if nbytes > ring.heap.size_bytes else "no room until an open scope closes"
-            names = ", ".join(record.output_names) or "its outputs"
-            text = f"{who} asks ring {ring.index} for {nbytes} bytes ({names}): {why}"
+            code, text = HEAP_RING_DEADLOCK, heap_is_full(who, nbytes, record.output_names, ring)
         elif blocked is Blocked.WINDOW:
-            code = FLOW_CONTROL_DEADLOCK
-            text = f"{who}: the task window of ring {ring.index} is full of tasks of open scopes"
+            code, text = FLOW_CONTROL_DEADLOCK, window_is_full(who, ring)
         elif blocked is Blocked.DEP_POOL:
             edges = self._claim(task)
             needed = no_room(self._pools[ring.index], self._spills[ring.index], len(edges), sum(e.wait for e in edges))
             code, text = DEP_POOL_OVERFLOW, f"{who}: ring {ring.index}: {needed}"
         else:
             code = TENSORMAP_OVERFLOW
-            text = (
-                f"{who}: TensorMap used {self._map_entries}/{self.sizes.tensormap}, needed "
-                f"{record.registered_outputs}, and no entry can be freed before an open scope closes"
-            )
+            text = tensormap_is_full(who, self._map_entries, self.sizes.tensormap, record.registered_outputs)
         return self._fault(code, text, self.state(nbytes))
 
     def _fault(self, code: int, text: str, state: RingState | None = None) -> RingFault:

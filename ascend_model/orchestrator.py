@@ -9,11 +9,12 @@ import simpy
 
 from ascend_model.clusters import Cluster, TaskRun
 from ascend_model.isa import Core, WaitReason
-from ascend_model.ring import REQUIRE_SYNC_START_INVALID, Blocked, RingFault
+from ascend_model.ring import REQUIRE_SYNC_START_INVALID, TENSOR_WAIT_TIMEOUT, Blocked, RingFault
 from ascend_model.runtime_state import RuntimeState
+from ascend_model.stall import ALLOCATION_TIMEOUT_US, TENSOR_WAIT_TIMEOUT_US
 from ascend_model.steps import Step, latest
 from ascend_model.timeline import HeapReading
-from ascend_model.workload import ScopeBegin, ScopeEnd
+from ascend_model.workload import Await, ScopeBegin, ScopeEnd, Submit
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -42,8 +43,10 @@ class Orchestrator:
                 for ring in orchestration.rings:
                     orchestration.advance(ring)
                 yield from self._work("end scope", "", None, costs.scope_end_us)
-            else:
+            elif isinstance(event, Submit):
                 yield from self._submit(self._state.runs[event.task])
+            else:
+                yield from self._await(event)
         self.reading = orchestration.finish("simulated", self._frame_depth)
         self._state.orchestrated()
 
@@ -56,6 +59,48 @@ class Orchestrator:
         step = yield from self._work("submit", run.task.name, run.index, cost)
         yield from self._until_unblocked(run, orchestration.wire)
         self._state.submitted(run, self._step or step)
+
+    def _await(self, event: Await) -> Process:
+        """Waits until the data that this thread reads or overwrites itself is there."""
+        orchestration = self._state.orchestration
+        start = self._env.now
+        for task in event.tasks:
+            run = self._state.runs[task]
+            yield from self._until(lambda of: bool(orchestration.completed[of]), event, run, "its end")
+            if event.consumers:
+                yield from self._until(orchestration.let_go, event, run, "its consumers")
+        if self._env.now > start:
+            site = orchestration.workload.sites[event.site]
+            step = Step(
+                f"{NAME}: waits for data at {site}", None, WaitReason.DEPENDENCY.value, start, self._env.now, self._step
+            )
+            self._state.record(step)
+            self._step = latest(self._step, self._state.last_completion)
+
+    def _until(self, holds: Callable[[int], bool], event: Await, run: TaskRun, what: str) -> Process:
+        """Waits for one condition on a task. Error 8 after 15 s."""
+        if holds(run.index):
+            return
+        start = self._env.now
+        deadline = self._env.timeout(TENSOR_WAIT_TIMEOUT_US)
+        while not holds(run.index):
+            self._state.waits[NAME] = (f"{what}, of task {run.task.name}, to touch its data", "a scheduler")
+            yield self._state.finished.wait() | deadline
+            if deadline.processed and not holds(run.index):
+                raise self._data_timeout(event, run, what, start)
+        self._state.waits.pop(NAME, None)
+
+    def _data_timeout(self, event: Await, run: TaskRun, what: str, start_us: float) -> RingFault:
+        orchestration = self._state.orchestration
+        sites = orchestration.workload.sites
+        verb = "overwrites" if event.consumers else "reads"
+        return RingFault(
+            TENSOR_WAIT_TIMEOUT,
+            f"{sites[event.site]}: the orchestration {verb} data of task {run.task.name!r} at {sites[run.task.site]} "
+            f"and has waited for {what} from {start_us:.0f} us on, {TENSOR_WAIT_TIMEOUT_US / 1e6:g} s",
+            self._state.stall(),
+            tuple(orchestration.samples),
+        )
 
     def _work(self, kind: str, of: str, task: int | None, duration_us: float) -> Generator[simpy.Event, Any, Step]:
         """A step of this thread; of: the task that it is about, '' for none."""
@@ -76,7 +121,11 @@ class Orchestrator:
                 raise orchestration.fault(run.index, blocked)
             missing = blocked
             self._state.waits[NAME] = (f"{blocked.value} for {run.task.name}", "a scheduler that retires tasks")
-            yield self._state.retired.wait()
+            # Timed anew after each retirement, which is what wakes this thread up.
+            deadline = self._env.timeout(ALLOCATION_TIMEOUT_US)
+            yield self._state.retired.wait() | deadline
+            if deadline.processed:
+                raise orchestration.fault(run.index, blocked)
         self._state.waits.pop(NAME, None)
         if missing is not None and self._env.now > start:
             step = Step(

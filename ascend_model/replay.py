@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ascend_model.orchestration import Orchestration
 from ascend_model.ring import Blocked, RingSizes, TaskRing
 from ascend_model.timeline import HeapReading
-from ascend_model.workload import ScopeBegin, ScopeEnd, Submit, Workload
+from ascend_model.workload import Await, ScopeBegin, ScopeEnd, Submit, Workload
 
 
 def replay(workload: Workload, sizes: RingSizes, reading: str, frame: int) -> HeapReading:
@@ -34,8 +34,10 @@ class _Replay:
                 state.begin_scope(event)
             elif isinstance(event, ScopeEnd):
                 state.end_scope()
-            else:
+            elif isinstance(event, Submit):
                 self._submit(event)
+            else:
+                self._await(event)
             if self._prompt:
                 for ring in state.rings:
                     state.advance(ring)
@@ -48,6 +50,12 @@ class _Replay:
             self._pinned_by[producer].append(event.task)
         if self._prompt:
             self._run(event.task)
+
+    def _await(self, event: Await) -> None:
+        """The orchestrator blocks until these have run."""
+        for task in event.tasks:
+            for needed in (task, *(self._pinned_by[task] if event.consumers else ())):
+                self._run(needed)
 
     def _until_unblocked(self, task: int, step: Callable[[int], Blocked | None]) -> None:
         """Repeats a blocked step, retiring one more task each time. Faults if none may retire."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import TYPE_CHECKING
 
+from ascend_model.stall import StallState
+
 if TYPE_CHECKING:
     from ascend_model.ring_advice import RingAdvice
 
@@ -39,7 +41,9 @@ FLOW_CONTROL_DEADLOCK = 3
 DEP_POOL_OVERFLOW = 4
 INVALID_ARGS = 5
 REQUIRE_SYNC_START_INVALID = 7
+TENSOR_WAIT_TIMEOUT = 8
 TENSORMAP_OVERFLOW = 11
+SCHEDULER_TIMEOUT = 100
 
 FAULT_NAMES = {
     SCOPE_DEADLOCK: "SCOPE_DEADLOCK",
@@ -48,7 +52,9 @@ FAULT_NAMES = {
     DEP_POOL_OVERFLOW: "DEP_POOL_OVERFLOW",
     INVALID_ARGS: "INVALID_ARGS",
     REQUIRE_SYNC_START_INVALID: "REQUIRE_SYNC_START_INVALID",
+    TENSOR_WAIT_TIMEOUT: "TENSOR_WAIT_TIMEOUT",
     TENSORMAP_OVERFLOW: "TENSORMAP_OVERFLOW",
+    SCHEDULER_TIMEOUT: "SCHEDULER_TIMEOUT",
 }
 """Runtime error codes that the model can raise. simpler: src/common/runtime_status/error_names.h."""
 
@@ -191,7 +197,7 @@ class RingState:
 
 
 class RingFault(RuntimeError):
-    """A runtime error code. `name` as in `FAULT_NAMES`; `state` is the blocked ring's, where one is.
+    """A runtime error code. `name` as in `FAULT_NAMES`; `state` is the full ring's or that of a run that stalled.
 
     samples: the scope records made before the fault, which the runtime keeps. advice: what would avoid it.
     """
@@ -200,7 +206,7 @@ class RingFault(RuntimeError):
         self,
         code: int,
         message: str,
-        state: RingState | None = None,
+        state: RingState | StallState | None = None,
         samples: tuple[dict[str, object], ...] = (),
         advice: RingAdvice | None = None,
     ) -> None:

@@ -20,9 +20,11 @@ from ascend_model.ring import (
     OpenScope,
     RingFault,
     RingSizes,
+    RingState,
     smallest_power_of_two,
 )
 from ascend_model.scope_cuts import MEASURES, instances_of, with_less
+from ascend_model.stall import ALLOCATION_TIMEOUT_US
 from ascend_model.workload import Workload
 
 RESOURCE_OF_CODE = {
@@ -109,15 +111,21 @@ class RingAdvice:
 
 def with_advice(fault: RingFault, workload: Workload, sizes: RingSizes) -> RingFault:
     """A fault of code 1 to 4 with what would avoid it; any other fault unchanged."""
-    if fault.state is None or fault.code not in RESOURCE_OF_CODE or fault.advice is not None:
+    if not isinstance(fault.state, RingState) or fault.code not in RESOURCE_OF_CODE or fault.advice is not None:
         return fault
+    if completes(workload, sizes):
+        text = (
+            f"{fault.message}. The present sizes are enough; the ring freed nothing for "
+            f"{ALLOCATION_TIMEOUT_US / 1e6:g} s because the tasks that hold it run so long"
+        )
+        return RingFault(fault.code, text, fault.state, fault.samples)
     advice = ring_advice(fault, workload, sizes)
     return RingFault(fault.code, f"{fault.message}. {advice.lines()[0]}", fault.state, fault.samples, advice)
 
 
 def ring_advice(fault: RingFault, workload: Workload, sizes: RingSizes) -> RingAdvice:
     """What would avoid `fault`, which stopped `workload` on rings of `sizes`."""
-    assert fault.state is not None
+    assert isinstance(fault.state, RingState)
     resource, ring = RESOURCE_OF_CODE[fault.code], fault.state.ring
     grown, otherwise = _grown(workload, sizes)
     if grown is None:
@@ -161,7 +169,7 @@ def _grown(workload: Workload, sizes: RingSizes) -> tuple[RingSizes | None, str]
     """Sizes doubled where they do not do, up to completion; or None and the error that remains."""
     while (fault := _fault(workload, sizes)) is not None:
         resource = RESOURCE_OF_CODE.get(fault.code)
-        if resource is None or fault.state is None:
+        if resource is None or not isinstance(fault.state, RingState):
             return None, f"the program also stops with error {fault.code} {fault.name}: {fault.message}"
         ring = fault.state.ring
         size = smallest_power_of_two(getattr(sizes, resource)[ring] + 1)

@@ -11,6 +11,7 @@ from ascend_model.orchestration import Orchestration
 from ascend_model.ready_queue import ReadyQueues
 from ascend_model.runtime_costs import RuntimeCosts
 from ascend_model.signals import Signal
+from ascend_model.stall import StallState, Waiting
 from ascend_model.steps import Step, latest
 from ascend_model.timeline import PathStep
 
@@ -21,8 +22,9 @@ Progress = Callable[[int, int, str], None]
 class RuntimeState:
     """Tasks, queues and rings of a run, the signals between its threads, and the steps they took.
 
-    retired: a ring has got room. wakes: one signal a scheduler thread. done: every task has completed and the
-    orchestrator has ended. waits: by process, what it waits for and who should signal it.
+    retired: a ring has got room. finished: a task has completed, or let go of its producers. wakes: one signal a
+    scheduler thread. done: every task has completed and the orchestrator has ended. waits: by process, what it waits
+    for and who should signal it.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class RuntimeState:
         self.orchestration = orchestration
         self.queues = ReadyQueues()
         self.retired = Signal(env)
+        self.finished = Signal(env)
         self.wakes = tuple(Signal(env) for _ in range(costs.scheduler_threads))
         self.done = env.event()
         self.draining: TaskRun | None = None
@@ -46,6 +49,7 @@ class RuntimeState:
         self.waits: dict[str, tuple[str, str]] = {}
         self.last_step: Step | None = None
         self.retire_step: Step | None = None
+        self.last_completion: Step | None = None
         self._progress = progress
         self._completed = 0
         self._orchestrated = False
@@ -64,6 +68,7 @@ class RuntimeState:
     def submitted(self, run: TaskRun, step: Step) -> None:
         """The orchestrator has published a task; it is ready now if its producers have all completed."""
         run.submit_us = self.env.now
+        run.submitted = True
         producers = dict.fromkeys(edge.producer for edge in run.task.edges if edge.wait)
         for producer in producers:
             if not self.orchestration.completed[producer]:
@@ -99,6 +104,27 @@ class RuntimeState:
         """The orchestrator has met its last event."""
         self._orchestrated = True
         self._end_if_done()
+
+    def stall(self) -> StallState:
+        """The run as a watchdog finds it."""
+        completed = self.orchestration.completed
+        pending = [run for run in self.runs if run.submitted and not completed[run.index]]
+        running = [(run, block) for run in pending for block in run.blocks if block.runs]
+        begun = {run.index for run, _ in running}
+        rest = [run for run in pending if run.index not in begun]
+        stuck = running[0] if running else None
+        return StallState(
+            at_us=self.env.now,
+            completed=self._completed,
+            submitted=sum(run.submitted for run in self.runs),
+            running=len(begun),
+            ready=sum(run.fanin == 0 for run in rest),
+            waiting=sum(run.fanin > 0 for run in rest),
+            orchestrated=self._orchestrated,
+            stuck_task=f"{stuck[0].task.name} (id {stuck[0].index})" if stuck else "",
+            stuck_core=stuck[1].cores[0].name if stuck else "",
+            waits=tuple(Waiting(who, *wait) for who, wait in sorted(self.waits.items())),
+        )
 
     def _end_if_done(self) -> None:
         if self._orchestrated and self._completed == len(self.runs):

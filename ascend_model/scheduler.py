@@ -42,6 +42,7 @@ class Scheduler:
         self._wake = state.wakes[index]
         self._seen: deque[BlockRun] = deque()
         self._deferred: list[int] = []
+        self.last_progress_us = 0.0
 
     def saw(self, block: BlockRun) -> None:
         """A block on one of this thread's clusters can be seen to have finished."""
@@ -54,8 +55,14 @@ class Scheduler:
             progressed = yield from self._see_finished()
             progressed |= yield from self._retire_dummies()
             progressed |= yield from self._dispatch()
-            if not progressed and not self._let_go():
+            if progressed or self._let_go():
+                self.last_progress_us = self._env.now
+            else:
                 yield from self._sleep("a finished block or a ready task")
+
+    def owns_running(self) -> bool:
+        """A block runs, or is about to, on a core of this thread."""
+        return any(core.queue for cluster in self._own for core in cluster.cores)
 
     def _sleep(self, what: str) -> Generator[simpy.Event, Any, None]:
         self._state.waits[self._name] = (what, "a core, the orchestrator or another scheduler")
@@ -107,6 +114,8 @@ class Scheduler:
         state = self._state
         step = yield from self._work("complete", run, self._costs.complete_us, cause, of=run)
         state.orchestration.complete(run.index)
+        state.last_completion = step
+        state.finished.fire()
         for consumer in run.consumers:
             step = yield from self._work("resolve", run, self._costs.resolve_us, step, of=consumer)
             state.producer_completed(consumer, step)
@@ -123,6 +132,7 @@ class Scheduler:
         for task in self._deferred:
             orchestration.release(task)
         self._deferred.clear()
+        state.finished.fire()
         if sum(orchestration.advance(ring) for ring in orchestration.rings):
             state.retire_step = state.last_step
             state.retired.fire()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ascend_model.ring import block_nbytes
-from ascend_model.workload import ScopeBegin, ScopeEnd, Submit, Task, Workload
+from ascend_model.workload import Await, Event, ScopeBegin, ScopeEnd, Submit, Task, Workload
 
 
 def _waits(task: Task) -> int:
@@ -32,7 +32,7 @@ def instances_of(workload: Workload, site: str, depth: int) -> tuple[tuple[int, 
                 found.append(open_scopes[-1])
         elif isinstance(event, ScopeEnd):
             open_scopes.pop()
-        else:
+        elif isinstance(event, Submit):
             open_scopes[-1].append(event.task)
     return tuple(map(tuple, found))
 
@@ -56,8 +56,16 @@ def with_less(workload: Workload, instances: Iterable[Sequence[int]], resource: 
             else:
                 tasks[index] = _with_fewer_waits(tasks[index], cut)
     kept = tuple(_without(task, removed) for task in tasks) if removed else tuple(tasks)
-    events = tuple(event for event in workload.events if not (isinstance(event, Submit) and event.task in removed))
+    events = tuple(_with_fewer_tasks(workload.events, removed)) if removed else workload.events
     return replace(workload, tasks=kept, events=events)
+
+
+def _with_fewer_tasks(events: Iterable[Event], removed: set[int]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Await):
+            yield replace(event, tasks=tuple(task for task in event.tasks if task not in removed))
+        elif not isinstance(event, Submit) or event.task not in removed:
+            yield event
 
 
 def _with_fewer_waits(task: Task, cut: int) -> Task:

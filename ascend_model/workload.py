@@ -94,7 +94,19 @@ class Submit:
     task: int
 
 
-Event = ScopeBegin | ScopeEnd | Submit
+@dataclass(frozen=True)
+class Await:
+    """The orchestrator reads or writes GM itself, once `tasks`, who wrote there, have completed.
+
+    consumers: and once everyone who retains one of them has released it (a write).
+    """
+
+    tasks: tuple[int, ...]
+    site: int
+    consumers: bool = False
+
+
+Event = ScopeBegin | ScopeEnd | Submit | Await
 
 
 @dataclass(frozen=True)

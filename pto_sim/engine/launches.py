@@ -10,7 +10,7 @@ import numpy as np
 
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.region_rules import Participants, check_barriers, check_regions
-from pto_sim.engine.storage import StorageAlias, Tensor
+from pto_sim.engine.storage import Tensor
 from pto_sim.engine.task_ids import TaskId, dependency_indices
 from pto_sim.program.alternatives import Alternatives
 from pto_sim.program.errors import KernelError
@@ -172,10 +172,7 @@ class TaskInProgress:
             observer.on_task_end(self.index, self.record)
 
     def _argument(self, tensor: Tensor, used: list[bool]) -> TaskArg:
-        offset, shape, strides = tensor.offset, tensor.shape, tensor.strides
-        if isinstance(tensor.storage, StorageAlias):
-            first, shape, strides = tensor.storage.in_buffer(np.array([offset]), shape, strides)
-            offset = int(first[0])
+        offset, shape, strides = tensor.in_buffer()
         no_dep = tensor.no_dep or tensor.storage.tensor in self.no_dep
         return TaskArg(tensor.storage.tensor, used[0], used[1], offset, shape, strides, tensor.alias, no_dep)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from pto_sim.engine.storage import Tensor, row_major
 from pto_sim.engine.windows import Window
 from pto_sim.program.errors import KernelError
-from pto_sim.program.model import Access, TaskArg
+from pto_sim.program.model import Access, Event, HostView, TaskArg
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -56,7 +56,10 @@ def replace_by_window(run: Run, value: Tensor, window: Tensor) -> None:
     users = [r for r in run.recorder.tasks if index in {a.tensor for a in r.accesses} | {a.tensor for a in r.args}]
     orchestrated = [touched.access for touched in run.recorder.orchestration if touched.access.tensor == index]
     moved = _Moved(index, shape, row_major(shape), window)
-    if created is None or not all(moved.fits(r.accesses, r.args) for r in users) or not moved.fits(orchestrated, ()):
+    events = run.recorder.events
+    seen = [at for at, event in enumerate(events) if event.kind in ("read", "write") and moved.touches(event)]
+    fits = all(moved.fits(r.accesses, r.args) for r in users) and moved.fits(orchestrated, ())
+    if created is None or not fits or not all(moved.fits_event(events[at]) for at in seen):
         _book_copy(run, index, window)
         return
     for record in users:
@@ -66,7 +69,9 @@ def replace_by_window(run: Run, value: Tensor, window: Tensor) -> None:
         touched._replace(access=moved.access(touched.access)) if touched.access.tensor == index else touched
         for touched in run.recorder.orchestration
     ]
-    del run.recorder.events[created]
+    for at in seen:
+        events[at] = moved.event(events[at])
+    del events[created]
     run.recorder.tensors[index].origin = "window"
     axes = window.ndim - value.ndim
     value.storage, value.offset, value.strides = window.storage, window.offset, window.strides[axes:]
@@ -94,6 +99,21 @@ class _Moved:
         boxes = [(a.shape, a.strides, a.offsets) for a in accesses if a.tensor == self.index]
         boxes += [(a.shape, a.strides, np.array([a.offset])) for a in args if a.tensor == self.index]
         return all(self._is_box(*box) for box in boxes)
+
+    def touches(self, event: Event) -> bool:
+        """Whether the orchestrator itself touched the buffer in this event."""
+        return cast("HostView", event.value)[0] == self.index
+
+    def fits_event(self, event: Event) -> bool:
+        """Whether the view that the orchestrator touched is a box of the window too."""
+        _, offset, shape, strides = cast("HostView", event.value)
+        return self._is_box(shape, strides, np.array([offset]))
+
+    def event(self, event: Event) -> Event:
+        """The same view, of the window."""
+        _, offset, shape, strides = cast("HostView", event.value)
+        first = int(self._offsets(np.array([offset]))[0])
+        return event._replace(value=(self.window.storage.tensor, first, shape, self._strides(strides)))
 
     def _is_box(self, sizes: tuple[int, ...], strides: Strides, offsets: np.ndarray) -> bool:
         first = np.unravel_index(offsets, self.shape)

@@ -167,6 +167,13 @@ class Tensor:
             result.argument = self.argument
         return result
 
+    def in_buffer(self) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """The view in elements of the buffer that `Program.tensors` knows: offset, shape, strides."""
+        if not isinstance(self.storage, StorageAlias):
+            return self.offset, self.shape, self.strides
+        first, shape, strides = self.storage.in_buffer(np.array([self.offset]), self.shape, self.strides)
+        return int(first[0]), shape, strides
+
     def transposed(self, first: int, second: int) -> Tensor:
         """A view with two axes exchanged (simpler: task_interface/tensor.h, ChipTensor::transpose)."""
         self.check_alive()

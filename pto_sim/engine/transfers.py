@@ -181,6 +181,7 @@ class Transfers:
         core = run.core
         if core is None:
             run.orchestrated(tensor, False, base, sizes)
+            self._by_orchestrator("read", tensor)
             return values[0].item()
         site = run.here()
         core.record(self._signature("read", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
@@ -207,12 +208,20 @@ class Transfers:
         count = max(len(base), values.size, 1 if core is None else len(core.lanes))
         base, values = np.repeat(base, count // len(base)), np.broadcast_to(values, count)
         same = store_elements(tensor.storage.flat, base, values)
-        if core is not None:
+        if core is None:
+            self._by_orchestrator("write", tensor)
+            run.orchestrated(tensor, True, base, sizes)
+        else:
             site = run.here()
             core.record(self._signature("write", (tensor.type,), None, site), -1, (), tensor.storage.tensor)
             run.touch(tensor, True, site, base, sizes, same=same)
-        else:
-            run.orchestrated(tensor, True, base, sizes)
+
+    def _by_orchestrator(self, kind: str, tensor: Tensor) -> None:
+        """Records that the orchestrator itself touches a tensor, for which it waits; once for a run of such lines."""
+        recorder = self.run.recorder
+        view = (tensor.storage.tensor, *tensor.in_buffer())
+        if not recorder.events or recorder.events[-1][:2] != (kind, view):
+            recorder.event(kind, view, self.run.here())
 
 
 def scalar_type(name: str) -> ValueType:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pto_sim.lowering.statement_lists import StatementList
+from pto_sim.lowering.statement_lists import HostAccess, StatementList
 from pto_sim.program.model import Program
 
 MAX_BATCH_TENSORS = 16
@@ -44,7 +44,7 @@ class Launch(NamedTuple):
     record: int
 
 
-Emitted = Batch | Open | Close | Launch
+Emitted = Batch | Open | Close | Launch | HostAccess
 
 
 def emit_order(program: Program, root: StatementList, has_pipe: Callable[[int], bool]) -> Iterator[Emitted]:
@@ -70,6 +70,9 @@ class _Order:
                 yield from self.body(item)
                 yield Close(item.kind)
                 continue
+            if isinstance(item, HostAccess):
+                yield item
+                continue
             created = self._create(item)
             if created is not None and self._stays(created):
                 yield Batch((created,))
@@ -78,7 +81,7 @@ class _Order:
 
     def creates(self, statements: StatementList) -> list[tuple[str, int]]:
         """Tensors and pipe buffers of this list alone that move to its top, in program order."""
-        found = [self._create(item) for item in statements.items if not isinstance(item, StatementList)]
+        found = [self._create(item) for item in statements.items if not isinstance(item, (StatementList, HostAccess))]
         return [created for created in found if created is not None and not self._stays(created)]
 
     def _create(self, item: tuple[str, int]) -> tuple[str, int] | None:

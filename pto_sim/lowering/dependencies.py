@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ascend_model.workload import Edge
 from pto_sim.lowering.directions import INOUT, INPUT, OUTPUT_EXISTING
 from pto_sim.lowering.dtypes import itemsize_bytes
+from pto_sim.lowering.statement_lists import HostAccess
 from pto_sim.lowering.tensor_map import Match, Region, TensorMap
 from pto_sim.program.model import Program, TaskArg, TensorInfo
 
@@ -73,6 +74,15 @@ class DependencyTracker:
             if is_tracked and direction in (INOUT, OUTPUT_EXISTING):
                 self.map.register(arg.tensor, _region(arg, self.program.tensors[arg.tensor]), task)
         return tuple(edges.values())
+
+    def producers_of(self, access: HostAccess) -> tuple[int, ...]:
+        """The tasks that the orchestrator waits for before it touches a view: its owner and whoever wrote to it."""
+        info = self.program.tensors[access.tensor]
+        region = Region(access.offset, access.shape, access.strides, info.dtype)
+        size = info.nbytes // itemsize_bytes(info.dtype)
+        found = [match.producer for match in self.map.lookup(access.tensor, region, size, retire_covered=False)]
+        owner = [self.owner[access.tensor]] if access.tensor in self.owner else []
+        return tuple(dict.fromkeys(owner + found))
 
     def _add(self, edges: dict[int, Edge], note: EdgeNote) -> None:
         if self._note is not None:

@@ -8,7 +8,7 @@ reshaped tensor, so that the last two rules do not reach it (src/ir/transforms/u
 
 from __future__ import annotations
 
-from pto_sim.lowering.statement_lists import StatementList
+from pto_sim.lowering.statement_lists import HostAccess, StatementList
 from pto_sim.program.model import Program, TaskArg
 
 INPUT = "INPUT"
@@ -57,7 +57,7 @@ class _Deriver:
             open_site, open_written = None, set()
             if isinstance(item, StatementList):
                 written |= self.visit(item, seen, sequential=sequential)
-            elif item[0] == "task":
+            elif not isinstance(item, HostAccess) and item[0] == "task":
                 written |= self._launch(item[1], seen, sequential)
         seen |= open_written
         return written

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ascend_model.ring import RING_COUNT
-from ascend_model.workload import ScopeBegin, ScopeEnd
+from ascend_model.workload import ScopeBegin, ScopeEnd, Submit
 from pto_sim.lowering.dependencies import DependencyTracker, EdgeNote
 from pto_sim.lowering.lowered import LoweredProgram
 from pto_sim.program.model import Program
@@ -27,7 +27,7 @@ def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskG
             closed.append(0)
         elif isinstance(event, ScopeEnd):
             closed[stack.pop()] = len(tasks)
-        else:
+        elif isinstance(event, Submit):
             task, facts = workload.tasks[event.task], lowered.facts[event.task]
             tasks.append(
                 GraphTask(

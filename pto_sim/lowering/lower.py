@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ascend_model.workload import Edge, Event, ScopeBegin, ScopeEnd, Submit, Task, Workload
+from ascend_model.workload import Await, Edge, Event, ScopeBegin, ScopeEnd, Submit, Task, Workload
 from pto_sim.lowering.allocations import Batch, Close, Launch, Open, emit_order
 from pto_sim.lowering.dependencies import DependencyTracker
 from pto_sim.lowering.directions import INPUT, derive_directions
 from pto_sim.lowering.gm_boxes import unique_gm_nbytes
 from pto_sim.lowering.lowered import LoweredProgram, Pipe, TaskFacts
 from pto_sim.lowering.pipes import check_slot_rule
-from pto_sim.lowering.statement_lists import build_statement_lists
+from pto_sim.lowering.statement_lists import HostAccess, build_statement_lists
 from pto_sim.lowering.streams import StreamPool, TaskShape
 from pto_sim.program.model import Program, TaskArg
 
@@ -59,6 +59,8 @@ class _Lowering:
                 self._allocate(emitted)
             elif isinstance(emitted, Launch):
                 self._launch(emitted.record, directions[emitted.record], pipe_directions[emitted.record])
+            elif isinstance(emitted, HostAccess):
+                self._host_access(emitted)
             elif isinstance(emitted, Open) and emitted.kind in ("auto", "manual"):
                 self.scopes.append(emitted.kind)
                 self.events.append(ScopeBegin(emitted.site, emitted.kind))
@@ -73,6 +75,11 @@ class _Lowering:
             name=program.name,
         )
         return LoweredProgram(workload, tuple(self.facts), self.pipe_slots)
+
+    def _host_access(self, access: HostAccess) -> None:
+        producers = self.tracker.producers_of(access)
+        if producers:
+            self.events.append(Await(producers, access.site, consumers=access.kind == "write"))
 
     def _allocate(self, batch: Batch) -> None:
         task = len(self.tasks)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple, cast
 
-from pto_sim.program.model import Event
+from pto_sim.program.model import Event, HostView
 
 BODY_KINDS = ("for", "parallel", "if")
+
+
+class HostAccess(NamedTuple):
+    """The orchestrator itself reads or writes an element of a view. kind: 'read' or 'write'."""
+
+    kind: str
+    tensor: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    site: int
 
 
 @dataclass
@@ -15,12 +27,12 @@ class StatementList:
     """One list: the frame, a scope's body, one iteration of a loop, or one arm of an if.
 
     kind: 'frame', 'auto', 'manual', 'for', 'parallel' or 'if'. items: in program order; an int of `allocs` and
-    `tasks` is wrapped as ('alloc', tensor) and ('task', record), a nested list stands for itself.
+    `tasks` is wrapped as ('alloc', tensor) and ('task', record), a nested list and a HostAccess stand for themselves.
     """
 
     kind: str
     site: int
-    items: list[tuple[str, int] | StatementList] = field(default_factory=list)
+    items: list[tuple[str, int] | HostAccess | StatementList] = field(default_factory=list)
 
     @property
     def is_scope(self) -> bool:
@@ -44,6 +56,8 @@ def build_statement_lists(events: list[Event]) -> StatementList:
         if kind in ("alloc", "task"):
             assert isinstance(event.value, int)
             stack[-1].items.append((kind, event.value))
+        elif kind in ("read", "write"):
+            stack[-1].items.append(HostAccess(kind, *cast("HostView", event.value), event.site))
         elif kind in ("scope_begin", "body_begin"):
             inner = StatementList(str(event.value), event.site)
             if kind == "body_begin" and inner.kind not in BODY_KINDS:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 class Site(NamedTuple):
@@ -171,12 +171,17 @@ class TaskRecord:
     dumped: list[int] = field(default_factory=list)
 
 
+HostView = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+"""A view that the orchestrator itself touches: tensor, offset, shape and strides in elements."""
+
+
 class Event(NamedTuple):
     """What the orchestrator met, in order.
 
     kind: 'scope_begin' (value: mode), 'scope_end', 'body_begin' (value: 'for' | 'parallel' | 'if': one
     iteration or arm, a statement list of its own), 'body_end', 'alloc' (value: tensor index),
-    'task' (value: task index), 'frame_begin'/'frame_end' (the entry function's own body).
+    'task' (value: task index), 'frame_begin'/'frame_end' (the entry function's own body), 'read' and 'write' (value:
+    tensor index, offset, shape and strides of the view, of which the orchestrator itself reads or writes an element).
     """
 
     kind: str

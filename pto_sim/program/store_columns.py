@@ -101,11 +101,27 @@ def check_indices(program: Program) -> None:
         _within(task.explicit_deps, tasks, "task of a dependency")
         _within([access.tensor for access in task.accesses], tensors, "tensor of an access")
         _within([access.site for access in task.accesses], sites, "site of an access")
+    for event in program.events:
+        if event.kind in ("read", "write"):
+            _check_view(event.value, tensors, event.kind)
     for kind, limit in (("alloc", tensors), ("task", tasks)):
         values = [event.value for event in program.events if event.kind == kind]
         if any(type(value) is not int for value in values):
             raise DecodeError(f"an event '{kind}' without a number")
         _within(values, limit, f"number of an event '{kind}'")  # type: ignore[arg-type]
+
+
+def _check_view(value: object, tensors: int, kind: str) -> None:
+    """An access of the orchestrator itself: tensor, offset, shape, strides."""
+    where = f"value of an event '{kind}'"
+    if not isinstance(value, tuple) or len(value) != 4 or [type(part) for part in value[:2]] != [int, int]:
+        raise DecodeError(f"{where}: expected [tensor, offset, shape, strides]")
+    tensor, offset, shape, strides = value
+    _within([tensor], tensors, f"tensor in the {where}")
+    if offset < 0 or not all(isinstance(part, tuple) and all(type(n) is int for n in part) for part in value[2:]):
+        raise DecodeError(f"{where}: expected an offset of 0 or more and lists of integers")
+    if len(shape) != len(strides):
+        raise DecodeError(f"{where}: {len(shape)} extents and {len(strides)} strides")
 
 
 def _within(indices: Sequence[int] | np.ndarray, limit: int, what: str) -> None:

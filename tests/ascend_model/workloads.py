@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ascend_model.workload import Edge, Event, InstructionStream, ScopeBegin, ScopeEnd, Submit, Task, Workload
+from ascend_model.workload import Await, Edge, Event, InstructionStream, ScopeBegin, ScopeEnd, Submit, Task, Workload
 
 MIB = 2**20
 
@@ -63,6 +63,10 @@ class Script:
 
     def alloc(self, *nbytes: int, name: str = "alloc") -> int:
         return self.task("ALLOC", name=name, nbytes=nbytes)
+
+    def touch(self, *tasks: int, name: str = "read", consumers: bool = False) -> None:
+        """The orchestrator reads (or, with consumers, overwrites) what `tasks` wrote."""
+        self.events.append(Await(tasks, self._site(name), consumers=consumers))
 
     def build(self, streams: tuple[InstructionStream, ...] = ()) -> Workload:
         return Workload(streams, tuple(self.tasks), tuple(self.events), tuple(self.sites))
