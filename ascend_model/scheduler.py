@@ -149,10 +149,12 @@ class Scheduler:
             yield from self._start_together(queues.sync.popleft())
             return True
         progressed = yield from self._claim("MIX", pending=False)
-        single = () if queues.head("MIX") else ("AIC", "AIV") if self._index % 2 == 0 else ("AIV", "AIC")
+        single: tuple[str, ...] = ("AIC", "AIV") if self._index % 2 == 0 else ("AIV", "AIC")
+        single = () if queues.head("MIX") else single
         for shape in single:
             progressed |= yield from self._claim(shape, pending=False)
-        for shape in ("MIX", *(() if not single else ("AIC", "AIV"))):
+        progressed |= yield from self._claim("MIX", pending=True)
+        for shape in () if queues.head("MIX") else single:
             progressed |= yield from self._claim(shape, pending=True)
         return progressed
 
