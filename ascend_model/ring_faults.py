@@ -28,4 +28,5 @@ def window_is_full(who: str, ring: TaskRing) -> str:
 
 def tensormap_is_full(who: str, used: int, capacity: int, needed: int) -> str:
     """Error 11."""
-    return f"{who}: TensorMap used {used}/{capacity}, needed {needed}, and no entry can be freed before an open scope closes"
+    why = "no entry can be freed before an open scope closes"
+    return f"{who}: TensorMap used {used}/{capacity}, needed {needed}, and {why}"
