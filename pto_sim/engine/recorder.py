@@ -72,9 +72,16 @@ class Recorder:
         """The orchestration itself touched a tensor, behind the tasks so far."""
         self.orchestration.append(OrchestrationAccess(len(self.tasks), access))
 
-    def predicated(self, first: int) -> None:
-        """What the orchestration has read since `first` are the operands of the next task's predicate."""
-        self.orchestration[first:] = [touched._replace(predicate=True) for touched in self.orchestration[first:]]
+    def position(self) -> tuple[int, int]:
+        """Where the orchestration is: what it has touched, and its events, so far."""
+        return len(self.orchestration), len(self.events)
+
+    def predicated(self, since: tuple[int, int]) -> None:
+        """What was read since a position are the operands of the next task's predicate: the orchestration waits for
+        none of them."""
+        touched, events = since
+        self.orchestration[touched:] = [access._replace(predicate=True) for access in self.orchestration[touched:]]
+        del self.events[events:]
 
     def allocated_before_task(self) -> None:
         """Move the allocation that was recorded last before the launch of the running task: orchestration makes it."""

@@ -100,14 +100,14 @@ class KernelRuntime:
         return KernelRuntime.named(name, buffer)
 
     @staticmethod
-    def predicate_begins() -> int:
-        """What the orchestration has touched before it comes to a predicate."""
-        return len(require_run("a predicate").recorder.orchestration)
+    def predicate_begins() -> tuple[int, int]:
+        """Where the orchestration is before it comes to a predicate."""
+        return require_run("a predicate").recorder.position()
 
     @staticmethod
-    def predicate(first: int, value: Any) -> Any:
-        """The value of a predicate: what was read since `first` are its operands."""
-        require_run("a predicate").recorder.predicated(first)
+    def predicate(since: tuple[int, int], value: Any) -> Any:
+        """The value of a predicate: what was read since it began are its operands."""
+        require_run("a predicate").recorder.predicated(since)
         return value
 
     @staticmethod

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ascend_model.ring import RING_COUNT
-from ascend_model.workload import ScopeBegin, ScopeEnd, Submit
+from ascend_model.workload import Await, ScopeBegin, ScopeEnd, Submit
 from pto_sim.lowering.dependencies import DependencyTracker, EdgeNote
 from pto_sim.lowering.lowered import LoweredProgram
 from pto_sim.program.model import Program
-from pto_sim.program.task_graph import GraphBox, GraphEdge, GraphScope, GraphTask, TaskGraph
+from pto_sim.program.task_graph import GraphAwait, GraphBox, GraphEdge, GraphScope, GraphTask, TaskGraph
 
 
 def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskGraph:
@@ -20,6 +20,7 @@ def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskG
     closed: list[int] = [len(workload.tasks)]
     stack = [0]
     tasks: list[GraphTask] = []
+    awaits: list[GraphAwait] = []
     for event in workload.events:
         if isinstance(event, ScopeBegin):
             stack.append(len(opened))
@@ -27,6 +28,8 @@ def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskG
             closed.append(0)
         elif isinstance(event, ScopeEnd):
             closed[stack.pop()] = len(tasks)
+        elif isinstance(event, Await):
+            awaits.append(_awaited(event, tasks))
         elif isinstance(event, Submit):
             task, facts = workload.tasks[event.task], lowered.facts[event.task]
             tasks.append(
@@ -44,7 +47,14 @@ def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskG
             )
     scopes = [GraphScope(*facts, at) for facts, at in zip(opened, closed, strict=True)]
     edges = () if program is None else _edges(program, lowered, tasks)
-    return TaskGraph(tuple(tasks), tuple(scopes), edges)
+    return TaskGraph(tuple(tasks), tuple(scopes), edges, tuple(awaits))
+
+
+def _awaited(event: Await, tasks: list[GraphTask]) -> GraphAwait:
+    """What has completed when the orchestrator goes on: producers, and for a write the tasks that hold them."""
+    producers = set(event.tasks)
+    readers = {number for number, task in enumerate(tasks) if event.consumers and producers & set(task.pins)}
+    return GraphAwait(len(tasks), tuple(sorted(producers | readers)))
 
 
 def _edges(program: Program, lowered: LoweredProgram, tasks: list[GraphTask]) -> tuple[GraphEdge, ...]:

@@ -55,6 +55,13 @@ class GraphTask:
     pipe_nbytes: int = 0
 
 
+class GraphAwait(NamedTuple):
+    """The orchestrator itself waits: once `submitted` tasks are submitted, and before the next, `tasks` complete."""
+
+    submitted: int
+    tasks: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class GraphScope:
     """A scope instance. site: index into `Program.sites`, -1: the root. closed_at: tasks submitted when it closed."""
@@ -72,3 +79,4 @@ class TaskGraph:
     tasks: tuple[GraphTask, ...]
     scopes: tuple[GraphScope, ...]
     edges: tuple[GraphEdge, ...] = ()
+    awaits: tuple[GraphAwait, ...] = ()

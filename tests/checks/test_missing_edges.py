@@ -149,6 +149,31 @@ def written_apart(x: T, out: pl.Out[T]):
     return out
 
 
+@pl.jit
+def waited_for_by_the_orchestration(x: T, out: pl.Out[T]):
+    s = pl.create_tensor([16, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        s[:, :] = pl.mul(x[:, :], 2.0)
+    n = pl.read(s, [0, 1])
+    with pl.at(level=CORE, no_dep_args=[s]):
+        out[:, :] = pl.mul(s[:, :], n)
+    return out
+
+
+@pl.jit
+def read_from_another_tensor(x: T, out: pl.Out[T]):
+    s = pl.create_tensor([16, 16], dtype=pl.FP32)
+    t = pl.create_tensor([16, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        t[:, :] = x[:, :]
+    with pl.at(level=CORE):
+        s[:, :] = pl.mul(t[:, :], 2.0)
+    n = pl.read(t, [0, 1])
+    with pl.at(level=CORE, no_dep_args=[s]):
+        out[:, :] = pl.mul(s[:, :], n)  # bad
+    return out
+
+
 SPARE = np.zeros_like(X)
 
 
@@ -164,6 +189,7 @@ BAD = [
     (reshaped_twice, (SPARE,), "PTO431"),
     (left_out, (), "PTO430"),
     (written_by_two, (), "PTO432"),
+    (read_from_another_tensor, (), "PTO430"),
 ]
 
 
@@ -177,7 +203,7 @@ def test_the_missing_edge_is_found_at_the_later_line(kernel: Any, more: Any, cod
 
 FIXES = [
     (chain_whole, ()), (manual_scope_with_edge, ()), (reshaped_twice_in_order, (SPARE,)), (left_out_and_named, ()),
-    (written_apart, ()),
+    (written_apart, ()), (waited_for_by_the_orchestration, ()),
 ]  # fmt: skip
 
 

@@ -133,3 +133,11 @@ def test_an_operand_that_nothing_orders_is_found_at_the_launch(kernel: Any, more
 )  # fmt: skip
 def test_an_operand_in_order_is_silent(kernel: Any, more: int, gate: int) -> None:
     assert found(kernel, gate, more) == []
+
+
+def test_the_orchestration_waits_for_no_operand_of_a_predicate() -> None:
+    """It is the scheduler that reads it. A pl.read is an event of its own."""
+    done = run(gate_with_dep, [X, np.ones((1, 8), np.int32), np.zeros_like(X)], timing=False)
+    assert done.program is not None and "read" not in {event.kind for event in done.program.events}
+    done = run(read_by_the_orchestration, [X, np.ones((1, 8), np.int32), np.zeros_like(X)], timing=False)
+    assert done.program is not None and "read" in {event.kind for event in done.program.events}
