@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+MUTATION_VENV ?= .venv-mutation
 WORKERS ?= auto
+MUTATION_WORKERS ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -13,7 +15,7 @@ PROJECT_METADATA := pyproject.toml pto_sim/__init__.py
 # One BLAS thread for each test worker: workers already fill the cores.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-all lint types format arrows bench lock clean
+.PHONY: help demo test test-all lint types format arrows bench mutation lock clean
 
 help:
 	@echo "make demo      make .venv from the lock file, then run one DeepSeek-V4 kernel with all reports"
@@ -22,6 +24,7 @@ help:
 	@echo "make lint      ruff check, ruff format --check and mypy"
 	@echo "make arrows    the import arrows between packages alone"
 	@echo "make bench     speed beside BLAS, the Triton interpreter and the Pallas interpreter (own venv)"
+	@echo "make mutation  whether a test notices each small change of the ring allocator, TensorMap and scheduler (own venv)"
 	@echo "make lock      resolve the lock files again (needs uv)"
 
 demo: $(VENV)/.installed
@@ -51,6 +54,11 @@ arrows: $(VENV)/.installed-test
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_ARGS)
 
+# Resumes a run that was stopped; `rm -rf mutants` starts over. It prints a table by file.
+mutation: $(MUTATION_VENV)/.installed
+	$(ONE_THREAD) $(MUTATION_VENV)/bin/mutmut run --max-children $(MUTATION_WORKERS)
+	$(MUTATION_VENV)/bin/python tools/mutation_table.py --survivors
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
 	  { echo "$(PYTHON) is `$(PYTHON) --version 2>&1`; pto-sim needs Python 3.10 to 3.13." \
@@ -74,6 +82,12 @@ $(BENCH_VENV)/.installed: requirements.lock benchmarks/requirements.txt $(PROJEC
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
 	@touch $@
 
+$(MUTATION_VENV)/.installed: requirements.lock requirements-test.lock requirements-mutation.txt
+	test -x $(MUTATION_VENV)/bin/python || $(PYTHON) -m venv $(MUTATION_VENV)
+	$(MUTATION_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  -r requirements.lock -r requirements-test.lock -r requirements-mutation.txt
+	@touch $@
+
 UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --no-header --no-config
 
@@ -82,5 +96,5 @@ lock:
 	$(LOCK) -c requirements.lock --extra test pyproject.toml -o requirements-test.lock
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTATION_VENV) mutants build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

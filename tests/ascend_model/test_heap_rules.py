@@ -68,3 +68,14 @@ def test_an_orchestrator_at_a_full_tensormap_waits_for_the_task_that_holds_it() 
     assert [step.what for step in waits] == ["orchestrator: t1 waits for TensorMap"]
     assert waits[0].end_us >= timeline.tasks[0].end_us and timeline.tasks[1].submit_us >= waits[0].end_us
     assert "capacity" not in {step.reason for step in simulate(full_map(), chip).runtime_phases}
+
+
+@pytest.mark.parametrize(("write", "entries"), [(False, 2), (True, 1)])
+def test_a_write_of_the_orchestrator_completes_the_readers_too(write: bool, entries: int) -> None:
+    """Each wait for a task that has not completed takes an entry of the dep pool; counters start at 1."""
+    script = Script()
+    writer = script.task()
+    reader = script.task(needs=(writer,))
+    script.touch(writer, consumers=write)
+    script.task(needs=(reader,))
+    assert read_heap(script.build()).samples[-1]["dep_pool_end"] == 1 + entries
