@@ -56,6 +56,9 @@ RingHeap = Annotated[
 PipeSlots = Annotated[
     str, typer.Option("--pipe-slots", metavar="current|seed", help="Slot rule of mixed tasks' pipes.")
 ]
+LoopLimit = Annotated[
+    int, typer.Option("--loop-limit", metavar="N", help="Turns after which a while loop counts as one without end.")
+]
 BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="sim, or another that is installed (npu).")]
 Script = Annotated[Path, typer.Argument(metavar="SCRIPT", help="Kernel script; what follows it is passed on.")]
 RunScript = Annotated[
@@ -115,6 +118,7 @@ def run(
     ring_heap: RingHeap = None,
     pipe_slots: PipeSlots = "current",
     backend: BackendName = "sim",
+    loop_limit: LoopLimit = 100_000,
 ) -> None:
     """Run a kernel script, or with -m a module such as pytest.
 
@@ -141,6 +145,7 @@ def run(
             ring_heap=ring_heap,
             pipe_slots=pipe_slots,
             backend=backend,
+            loop_limit=loop_limit,
         )
         if module is not None:
             run_module(module, [*([] if script is None else [script]), *(args or [])], options)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.turns import Turns
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class CarryingWhile:
     def __init__(self, run: Run, init_values: Any) -> None:
         self.run, self.carried = run, tuple(init_values)
         self.goes_on = False
+        self._turns = Turns(run)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         run = self.run
@@ -108,5 +110,4 @@ class CarryingWhile:
 
     def check(self, condition: Any) -> None:
         """Note whether the body goes on."""
-        self.run.check_condition(condition)
-        self.goes_on = bool(condition)
+        self.goes_on = self._turns.goes_on(condition)

@@ -14,6 +14,7 @@ from pto_sim.engine.scalar_arithmetic import quotient, remainder
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.task_ids import TaskIdCarry
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.turns import Turns
 from pto_sim.engine.value_types import type_of
 from pto_sim.program.errors import KernelError
 
@@ -44,6 +45,11 @@ class KernelRuntime:
         """The condition of an `if` that leaves a loop; the same on all blocks that run together."""
         require_run("an if statement").check_condition(condition)
         return bool(condition)
+
+    @staticmethod
+    def turns(fixed: bool) -> Turns:
+        """Enter a `while`. fixed: its condition cannot change."""
+        return Turns(require_run("a while statement"), fixed=fixed)
 
     @staticmethod
     def rebound(name: str, old: Any, new: Any) -> Any:

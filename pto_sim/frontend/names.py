@@ -46,6 +46,16 @@ def _leaves(node: ast.AST, in_loop: bool = False) -> bool:
     return any(_leaves(child, inner) for child in ast.iter_child_nodes(node))
 
 
+def never_changes(loop: ast.While) -> bool:
+    """Whether a `while` that has begun cannot end: its condition is made of names and constants that its body does not
+    bind, and the body does not leave it."""
+    plain = (ast.Name, ast.Constant, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.expr_context)
+    operators = (ast.cmpop, ast.boolop, ast.unaryop, ast.operator)
+    if not all(isinstance(node, (*plain, *operators)) for node in ast.walk(loop.test)):
+        return False
+    return not loaded_names([loop.test]) & bound_names(loop.body) and not leaves_loop(loop.body)
+
+
 def called_attribute(node: ast.AST) -> str | None:
     """`range` for a call `pl.range(...)`, `x` for `x(...)`; None if it is no call of a name."""
     if not isinstance(node, ast.Call):

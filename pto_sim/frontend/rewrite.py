@@ -31,6 +31,7 @@ from pto_sim.frontend.names import (
     exposed_names,
     leaves_loop,
     loaded_names,
+    never_changes,
     parameter_names,
 )
 from pto_sim.frontend.predicates import mark_predicates
@@ -97,10 +98,7 @@ class _Rewriter:
         if isinstance(node, ast.With):
             return self._with(node)
         if isinstance(node, ast.While):
-            node.test = _at(node.test, _call("uniform", self._expression(node.test)))
-            with self._typed.deeper():
-                node.body = self.block(node.body)
-            return [node]
+            return self._while(node)
         if isinstance(node, ast.Assign):
             return self._assign(node)
         if isinstance(node, ast.AnnAssign) and node.value is not None and called_attribute(node.value) in _POPS:
@@ -208,6 +206,14 @@ class _Rewriter:
         choose = _at(node, ast.If(_load(arm), body, orelse))
         loop = _at(node, ast.For(_store(arm), _load(branch), [choose], []))
         return [start, loop, *_join(node, branch, [*names, *new])]
+
+    def _while(self, node: ast.While) -> list[ast.stmt]:
+        turns = self._fresh("turns")
+        start = _at(node, ast.Assign([_store(turns)], _call("turns", ast.Constant(never_changes(node)))))
+        node.test = _at(node.test, ast.Call(_method(turns, "goes_on"), [self._expression(node.test)], []))
+        with self._typed.deeper():
+            node.body = self.block(node.body)
+        return [start, node]
 
     # -- for ------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ class RunOptions:
     threads: host threads of a matrix product (never changes a bit).
     lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
     block_order_seed: shuffles the order of blocks (never changes a bit); None keeps it.
+    loop_limit: turns of a `while` after which it counts as one that does not end.
     runtime_cfg: what a script asked of the runtime (platform, device_id, enable_*), sorted by key, for a backend that
     has a device; the harness has checked it.
     """
@@ -49,4 +50,5 @@ class RunOptions:
     threads: int = 1
     lanes: int = 64
     block_order_seed: int | None = None
+    loop_limit: int = 100_000
     runtime_cfg: tuple[tuple[str, object], ...] = ()
