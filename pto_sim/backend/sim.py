@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from pto_sim.backend.runs import BackendRun, Progress
 from pto_sim.backend.session import current_session
-from pto_sim.program.errors import InputError, RuntimeFault
+from pto_sim.program.errors import InputError, Interrupted, RuntimeFault
 from pto_sim.program.events import Observer
 from pto_sim.program.options import RunOptions
 from pto_sim.program.ring_environment import with_ring_sizes
@@ -65,9 +65,12 @@ class SimBackend:
             entry = cast("EntryKernel", getattr(kernel, "entry", kernel))
             engine_run = run_kernel(entry, args, options, observers)
         run.outputs, run.written, run.program = engine_run.outputs, engine_run.written, engine_run.program
-        _model(run, options, spec, sizes, progress)
-        with _stage(run, "check", progress):
-            _collect_findings(run, checks)
+        try:
+            _model(run, options, spec, sizes, progress)
+            with _stage(run, "check", progress):
+                _collect_findings(run, checks)
+        except KeyboardInterrupt:
+            raise Interrupted(engine_run.program) from None
         if run.fault is not None:
             run.outputs, run.written = {}, {}
         else:

@@ -13,7 +13,8 @@ from pto_sim.cli.debugger import stop_display_on_breakpoint
 from pto_sim.cli.script import ScriptEnd, check_script, execute, execute_module
 from pto_sim.cli.status import FAILED, USAGE
 from pto_sim.compat.run_tally import RunTally
-from pto_sim.program.errors import InputError, PtoError
+from pto_sim.program.errors import InputError, Interrupted, PtoError
+from pto_sim.program.model import Program
 from pto_sim.program.options import RunOptions
 from pto_sim.report import run_directory
 from pto_sim.report.model import RunReport
@@ -34,7 +35,11 @@ def run_script(script: Path, argv: list[str], options: RunOptions) -> None:
         stop_display_on_breakpoint(progress.stop),
         open_session(options, progress) as session,
     ):
-        end, error = _execute(script, argv, session)
+        try:
+            end, error = _execute(script, argv, session)
+        except KeyboardInterrupt as stop:
+            _keep(session.results, stop.program if isinstance(stop, Interrupted) else None, options)
+            raise
     reports = [report_of(result, options) for result in session.results]
     print_reports(reports, Console())
     if reports:
@@ -93,6 +98,18 @@ def _write(results: list[SessionResult], reports: list[RunReport], options: RunO
     if options.json_path is not None:
         others = reports if len(reports) > 1 else None
         run_directory.write_text(options.json_path, run_directory.report_text(reports[order[0]], others))
+
+
+def _keep(results: list[SessionResult], program: Program | None, options: RunOptions) -> None:
+    """After Ctrl-C: finished kernels whole, each in a directory inside; the run directory stays marked incomplete."""
+    if options.out_dir is None:
+        return
+    for number, result in enumerate(results, 1):
+        directory = options.out_dir / f"{run_directory.INNER}{number}"
+        run_directory.begin(directory)
+        run_directory.fill(directory, artifacts_of(result, report_of(result, options), options))
+        run_directory.finish(directory)
+    run_directory.interrupt(options.out_dir, program, len(results))
 
 
 def _status(script: Path, argv: list[str], session: Session, reports: list[RunReport], end: ScriptEnd) -> int:

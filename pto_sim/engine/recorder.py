@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -105,6 +106,32 @@ class Recorder:
             self.events,
             self.queries_core_count,
         )
+
+
+_ENDS = {"scope_begin": "scope_end", "body_begin": "body_end", "frame_begin": "frame_end"}
+
+
+def cut_short(program: Program, tasks: int) -> Program:
+    """The first `tasks` tasks of a Program whose run was stopped, with everything closed that was open then."""
+    events: list[Event] = []
+    open_events: list[Event] = []
+    for event in program.events:
+        if event.kind == "task" and isinstance(event.value, int) and event.value >= tasks:
+            continue
+        if event.kind in _ENDS:
+            open_events.append(event)
+        elif event.kind in _ENDS.values():
+            # What was left without its end (a loop's body) is closed first.
+            while open_events and _ENDS[open_events[-1].kind] != event.kind:
+                events.append(_end_of(open_events.pop()))
+            open_events.pop()
+        events.append(event)
+    events += [_end_of(event) for event in reversed(open_events)]
+    return replace(program, tasks=program.tasks[:tasks], events=events)
+
+
+def _end_of(event: Event) -> Event:
+    return Event(_ENDS[event.kind], None, event.site)
 
 
 class BlockRecorder:

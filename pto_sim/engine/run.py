@@ -24,14 +24,14 @@ from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
-from pto_sim.engine.recorder import Recorder, accessed
+from pto_sim.engine.recorder import Recorder, accessed, cut_short
 from pto_sim.engine.scopes import ScopeStack
 from pto_sim.engine.storage import StorageAlias, Tensor
 from pto_sim.engine.transfers import Transfers
 from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
-from pto_sim.program.errors import InputError, KernelError, PtoError
+from pto_sim.program.errors import InputError, Interrupted, KernelError, PtoError
 from pto_sim.program.events import Observer, RunEnd, SourceNote
 from pto_sim.program.model import Access, OpSignature, Program, Site
 from pto_sim.program.options import RunOptions
@@ -351,6 +351,10 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
         _execute(run, kernel, arguments, values, site)
     except UnboundLocalError as error:
         raise unbound_name(error) from error
+    except KeyboardInterrupt:
+        program = run.recorder.program(kernel.name, options.numerics, variant.describe())
+        complete = len(program.tasks) if run.task is None else run.task.index
+        raise Interrupted(cut_short(program, complete)) from None
     finally:
         _current.reset(token)
     program = run.recorder.program(kernel.name, options.numerics, variant.describe())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from pto_sim.program.model import Site
+from pto_sim.program.model import Program, Site
 
 
 class PtoError(Exception):
@@ -71,6 +71,14 @@ class RuntimeFault(PtoError):
             hint=hint,
         )
         self.runtime_code, self.runtime_name, self.ring_state = runtime_code, runtime_name, ring_state
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a kernel ran. program: what it had recorded, up to its last complete task."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(f"{program.name}: {len(program.tasks)} tasks were recorded")
+        self.program = program
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -107,6 +107,15 @@ def fill(directory: Path, artifacts: Artifacts) -> None:
     write_text(directory / REPORT, report_text(artifacts.report))
 
 
+def interrupt(directory: Path, program: Program | None, finished: int) -> None:
+    """Say in the marker how far a run came that was interrupted, and keep what its last kernel had recorded."""
+    text = f"This run was interrupted. {finished} kernels had finished; each has a directory {INNER}N.\n"
+    if program is not None:
+        store.save(program, directory / PROGRAM)
+        text += f"{PROGRAM} holds what {program.name} had recorded: {len(program.tasks)} complete tasks.\n"
+    write_text(directory / MARKER, text)
+
+
 def finish(directory: Path) -> None:
     """Remove the marker: the run is whole."""
     try:

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pto_sim.engine.transfers import Transfers
+from pto_sim.lowering import lower
+from pto_sim.program import store
 from pto_sim.report import run_directory
 
 QUICK = ("run", "--no-timing")
@@ -202,6 +205,28 @@ def test_ctrl_c_leaves_a_directory_that_says_so(cli, write, tmp_path):
     assert (tmp_path / "run" / run_directory.MARKER).exists() and not (tmp_path / "run.json").exists()
     again = cli("report", tmp_path / "run")
     assert again.exit_code == 2 and "PTO034" in again.stderr
+    assert "1 kernels had finished" in (tmp_path / "run" / run_directory.MARKER).read_text()
+    assert cli("report", tmp_path / "run" / "kernel_1").exit_code == 0
+
+
+@pytest.mark.parametrize("stage", ["kernel", "model"])
+def test_ctrl_c_in_a_kernel_keeps_what_it_had_recorded(cli, write, tmp_path, monkeypatch, stage):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    if stage == "kernel":  # in the second of two tasks
+        stores = iter([Transfers.store, stop])
+        monkeypatch.setattr(Transfers, "store", lambda *args: next(stores)(*args))
+    else:
+        monkeypatch.setattr("ascend_model.heap.replay", stop)
+    result = cli(*QUICK, "--out", tmp_path / "run", write())
+    assert result.exit_code == 1 and result.stderr.strip().endswith("interrupted")
+    marker = (tmp_path / "run" / run_directory.MARKER).read_text()
+    tasks = ["first"] if stage == "kernel" else ["first", "second"]
+    assert "0 kernels had finished" in marker and f"recorded: {len(tasks)} complete tasks" in marker
+    program = store.load(tmp_path / "run" / "program.pto")
+    assert [task.name for task in program.tasks] == tasks
+    assert [task.name for task in lower(program).workload.tasks if task.kind != "ALLOC"] == tasks
 
 
 def test_older_json_does_not_survive_a_run_that_fails(cli, write, tmp_path):
