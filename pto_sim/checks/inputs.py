@@ -30,6 +30,9 @@ class InputWrites(Check):
     def on_run_end(self, end: RunEnd) -> None:
         """See `Observer`."""
         self._program = end.program
+        for touched in end.orchestration:
+            if touched.access.write:
+                self._changed[touched.access.tensor, touched.access.site] = True
 
     def findings(self) -> list[Finding]:
         """See `Check`."""

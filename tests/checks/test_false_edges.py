@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import pto_sim.language as pl
 from pto_sim.checks.chains import longest_chain_us
+from pto_sim.lowering import task_graph
 from pto_sim.program.findings import Finding
+from pto_sim.program.model import Program
 from pto_sim.program.task_graph import GraphTask
-from pto_sim.testing import run
+from pto_sim.testing import TaskProgram, orchestration_programs, run
 
 T = pl.Tensor[[16, 16], pl.FP32]
 CORE = pl.Level.CORE_GROUP
@@ -189,3 +191,49 @@ def test_what_waits_for_a_consumer_keeps_waiting_for_the_producer_that_was_dropp
     assert longest_chain_us([first, second, reader], durations) == 8.0
     assert longest_chain_us([first, second, reader], durations, {(0, 1)}) == 7.0
     assert longest_chain_us([first, second, reader], durations, {(0, 1), (1, 2)}, {2: [1]}) == 7.0
+
+
+def touched(program: Program, record: int, tensor: int, write: bool | None = None) -> set[int]:
+    """The elements of a tensor that a task touched, one by one."""
+    found: set[int] = set()
+    for access in program.tasks[record].accesses:
+        if access.tensor == tensor and write in (None, access.write):
+            for place in np.ndindex(*access.shape):
+                inner = sum(i * stride for i, stride in zip(place, access.strides, strict=True))
+                found |= {int(offset) + inner for offset in access.offsets}
+    return found
+
+
+def elements(offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> set[int]:
+    """The elements of a view."""
+    return {offset + sum(i * s for i, s in zip(place, strides, strict=True)) for place in np.ndindex(*shape)}
+
+
+@settings(max_examples=100, deadline=None)
+@given(orchestration_programs())
+def test_the_edges_that_are_reported_are_those_that_share_nothing(drawn: TaskProgram) -> None:
+    with drawn.kernel() as kernel:
+        done = run(kernel, drawn.arguments(), timing=False)
+    program = done.program
+    assert program is not None and done.lowered is not None
+    graph = task_graph(done.lowered, program)
+    expected: set[tuple[int, int]] = set()
+    for consumer, producer in {(edge.consumer, edge.producer) for edge in graph.edges}:
+        ways = [e for e in graph.edges if (e.consumer, e.producer) == (consumer, producer)]
+        if any(edge.source != "tensormap" for edge in ways):
+            continue
+        record = graph.tasks[consumer].record
+        args = [program.tasks[record].args[edge.argument] for edge in ways]
+        writer = graph.tasks[producer].record
+        if any(touched(program, record, arg.tensor) & touched(program, writer, arg.tensor, True) for arg in args):
+            continue
+        for edge, arg in zip(ways, args, strict=True):
+            assert edge.written is not None
+            apart = not elements(arg.offset, arg.shape, arg.strides) & elements(*edge.written)
+            if apart or edge.direction == "INOUT":
+                expected.add((consumer, producer))
+    event(f"false edges: {bool(expected)}")
+    said = [f.message for f in done.findings if f.code in ("PTO440", "PTO441")]
+    counts = [int(match[1]) for text in said if (match := re.search(r"\((\d+) edges?\)", text))]
+    assert len(counts) == len(said) and sum(counts) >= len(expected) and bool(said) == bool(expected)
+    assert sum(counts) <= sum(e.source == "tensormap" for e in graph.edges)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pto_sim.language as pl
+from pto_sim.checks.unwritten import UnwrittenReads
+from pto_sim.program.events import OrchestrationAccess, RunEnd
 from pto_sim.program.findings import Finding
+from pto_sim.program.model import Access, Program, Site, TaskRecord, TensorInfo
 from pto_sim.testing import run
 
 T = pl.Tensor[[16, 16], pl.FP32]
@@ -218,6 +224,18 @@ def test_scratch_that_only_the_orchestration_reads_is_used() -> None:
     assert run(reads_a_count, [X, np.zeros_like(X)], timing=False).findings == []
 
 
+def test_an_input_that_the_orchestration_writes_is_found() -> None:
+    @pl.jit
+    def writes_an_input(x: T, out: pl.Out[T]):
+        pl.write(x, [0, 0], 5.0)  # bad
+        with pl.at(level=CORE):
+            out[:, :] = x[:, :]
+        return out
+
+    (finding,) = run(writes_an_input, [X, np.zeros_like(X)], timing=False).findings
+    assert finding.code == "PTO403" and finding.site == line(writes_an_input, "# bad")
+
+
 def test_an_output_that_the_orchestration_writes_is_written() -> None:
     @pl.jit
     def writes_one(x: T, out: pl.Out[T]):
@@ -229,3 +247,85 @@ def test_an_output_that_the_orchestration_writes_is_written() -> None:
     done = run(writes_one, [X, np.zeros_like(X)], timing=False)
     assert done.outputs["out"][9, 2] == 5.0
     assert any("129 of 256 elements written" in finding.message for finding in done.findings)
+
+
+ROWS, COLUMNS = 4, 5
+
+
+@st.composite
+def accesses(draw: st.DrawFn, site: int, blocks: int) -> Access:
+    """A box of a tensor of 4 x 5 elements, at a place of its own for each of some blocks."""
+    high, wide = draw(st.integers(1, 2)), draw(st.integers(1, COLUMNS))
+    taking_part = sorted(draw(st.sets(st.integers(0, blocks - 1), min_size=1)))
+    place = st.tuples(st.integers(0, ROWS - high), st.integers(0, COLUMNS - wide))
+    offsets = [row * COLUMNS + column for row, column in (draw(place) for _ in taking_part)]
+    return Access(
+        0, draw(st.booleans()), site, np.array(taking_part, np.int32), np.array(offsets, np.int64), (high, wide),
+        (COLUMNS, 1),
+    )  # fmt: skip
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> RunEnd:
+    """A run of some tasks on one scratch tensor; every access has a line of its own."""
+    records, orchestration, lines = [], [], 1
+    for number in range(draw(st.integers(1, 4))):
+        if draw(st.booleans()):
+            orchestration.append(OrchestrationAccess(number, draw(accesses(lines, 1))))
+            lines += 1
+        blocks = draw(st.integers(1, 3))
+        touched = [draw(accesses(lines + i, blocks)) for i in range(draw(st.integers(1, 4)))]
+        lines += len(touched)
+        records.append(TaskRecord(f"t{number}", "spmd", 0, blocks, np.zeros(blocks, np.int32), [], touched))
+    tensor = TensorInfo("s", (ROWS, COLUMNS), "FP32", 80, "alloc", "", 0)
+    sites = [Site("k.py", line, "k") for line in range(lines)]
+    program = Program("k", "a2a3", "written", sites, [], [], [tensor], records, [])
+    return RunEnd(program, {}, tuple(orchestration))
+
+
+def boxes(access: Access) -> dict[int, set[tuple[int, int]]]:
+    """The elements that each block touches."""
+    return {
+        int(block): {
+            (int(offset) // COLUMNS + row, int(offset) % COLUMNS + column)
+            for row in range(access.shape[0])
+            for column in range(access.shape[1])
+        }
+        for block, offset in zip(access.blocks, access.offsets, strict=True)
+    }
+
+
+def expected(end: RunEnd) -> dict[str, tuple[str, int, list[int]]]:
+    """Code, number of missing elements and the first one, by line: element by element from the definition."""
+    written: set[tuple[int, int]] = set()
+    found: dict[str, tuple[str, int, list[int]]] = {}
+    by_task = [(number, record.blocks, list(record.accesses)) for number, record in enumerate(end.program.tasks)]
+    for number, _, touched in by_task:
+        before = [a.access for a in end.orchestration if a.before == number]
+        for access, others in [*((a, []) for a in before), *((a, touched) for a in touched)]:
+            if access.write:
+                written |= set().union(*boxes(access).values())
+                continue
+            missing = set()
+            for block, read in boxes(access).items():
+                of_others = [boxes(a) for a in others if a.write]
+                raced = {e for written_by in of_others for b, own in written_by.items() if b != block for e in own}
+                missing |= read - written - raced
+            if missing:
+                touched_rows = {row for row, _ in written}
+                rows_only = bool(written) and not touched_rows & {row for row, _ in missing}
+                found[f"k.py:{access.site}"] = "PTO410" if rows_only else "PTO408", len(missing), list(min(missing))
+    return found
+
+
+@settings(max_examples=300)
+@given(histories())
+def test_every_read_is_judged_element_by_element(end: RunEnd) -> None:
+    check = UnwrittenReads()
+    check.on_run_end(end)
+    said = {}
+    for finding in check.findings():
+        match = re.search(r"s\[(\d), (\d)\], which nothing has written: so are (\d+) of", finding.message)
+        assert match is not None
+        said[finding.site] = finding.code, int(match[3]), [int(match[1]), int(match[2])]
+    assert said == expected(end)
