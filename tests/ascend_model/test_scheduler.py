@@ -221,3 +221,18 @@ def test_one_block_that_starts_together_with_itself_needs_no_drain() -> None:
     script.task("AIC", name="alone", streams=(0,), sync_start=True)
     timeline = simulate(script.build((lasting(10, Core.AIC),)), round_chip(), cores=1)
     assert spans(steps(timeline, "dispatch", 1)) == [(7.25, 11.5)]  # the pending slot
+
+
+def test_the_path_of_a_read_leads_through_the_completion_that_it_waited_for() -> None:
+    script = Script()
+    first = script.task(streams=(0,))
+    script.touch(first)
+    script.task(streams=(0,))
+    timeline = simulate(script.build((lasting(10),)), round_chip(), cores=1)
+    assert path_names(timeline)[3:7] == [
+        "t0 block 0 on AIV_0",
+        "scheduler 0: complete t0",
+        "orchestrator: code before t1",
+        "orchestrator: submit t1",
+    ]
+    assert spans(steps(timeline, "dispatch", 1)) == [(24.25, 28.5)]  # completed at 21.25, then 1 + 2 to submit
