@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from enum import Enum, unique
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ _KIND_CORES: dict[str, tuple[Core, ...]] = {
 
 SLOTS_PER_CORE = 2
 
+
+@unique
+class Early(Enum):
+    """How far a task's early dispatch has come: none, its blocks are put on cores behind a gate, or it is ready."""
+
+    NONE = "none"
+    STAGING = "staging"
+    READY = "ready"
+
+
 _ROUNDING_US = 2.0**-21
 
 
@@ -51,6 +62,11 @@ class DeviceCore:
     queue: deque[BlockRun] = field(default_factory=deque)
     used_before: bool = False
     last_step: Step | None = None
+
+    @property
+    def taken(self) -> int:
+        """Slots that no further block can have. A block behind its gate keeps both, so that none waits behind it."""
+        return SLOTS_PER_CORE if any(block.held for block in self.queue) else self.slots
 
 
 @dataclass(eq=False)
@@ -73,7 +89,12 @@ class StreamCost:
 @dataclass(eq=False)
 class TaskRun:
     """A task on its way: its blocks, and when it was submitted, ready, started and ended (us; a negative
-    start is none yet)."""
+    start is none yet).
+
+    early_producers: producers that it waits for, -1 if one of them does not allow early dispatch. early_fanin: those
+    that were complete when it was submitted, or have published all their blocks. published: blocks that cores have
+    been told of. propagated: its consumers have been told that all of them were.
+    """
 
     index: int
     task: Task
@@ -92,6 +113,11 @@ class TaskRun:
     last_start_us: float = 0.0
     end_us: float = 0.0
     ready_step: Step | None = None
+    early: Early = Early.NONE
+    early_producers: int = -1
+    early_fanin: int = 0
+    published: int = 0
+    propagated: bool = False
     blocks: list[BlockRun] = field(default_factory=list)
 
     @property
@@ -102,7 +128,10 @@ class TaskRun:
 
 @dataclass(eq=False)
 class BlockRun:
-    """A block that a scheduler has claimed for the cores it runs on."""
+    """A block that a scheduler has claimed for the cores it runs on.
+
+    gate: of a block that was staged early; it opens when the producers have completed. release: the step that did that.
+    """
 
     run: TaskRun
     index: int
@@ -115,6 +144,13 @@ class BlockRun:
     end_us: float = 0.0
     seen_us: float = 0.0
     step: Step | None = None
+    gate: simpy.Event | None = None
+    release: Step | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether its gate is closed."""
+        return self.gate is not None and not self.gate.triggered
 
     @property
     def owner(self) -> int:
@@ -124,7 +160,7 @@ class BlockRun:
     @property
     def runs(self) -> bool:
         """Whether it is the oldest block of each of its cores: running, or about to."""
-        return all(bool(core.queue) and core.queue[0] is self for core in self.cores)
+        return not self.held and all(bool(core.queue) and core.queue[0] is self for core in self.cores)
 
     @property
     def cost(self) -> StreamCost:
@@ -221,9 +257,10 @@ class Device:
         self._memory_changed = Signal(env)
         env.process(self.share_memory())
 
-    def place(self, run: TaskRun, cores: tuple[DeviceCore, ...]) -> BlockRun:
-        """Claims the next block of a task for `cores`; it starts only after `deliver`."""
+    def place(self, run: TaskRun, cores: tuple[DeviceCore, ...], *, gated: bool = False) -> BlockRun:
+        """Claims the next block of a task for `cores`; it starts only after `deliver`, and a gated one after `ring`."""
         block = BlockRun(run, run.next_block, cores, self._env.event())
+        block.gate = self._env.event() if gated else None
         run.next_block += 1
         run.blocks.append(block)
         for core in cores:
@@ -238,6 +275,13 @@ class Device:
             block.delivered = True
             self._start_if_due(block)
 
+    def ring(self, blocks: list[BlockRun]) -> Generator[simpy.Event, Any, None]:
+        """Process: the doorbell of staged blocks travels to their cores and opens the gates."""
+        yield self._env.timeout(self._costs.doorbell_us)
+        for block in blocks:
+            assert block.gate is not None
+            block.gate.succeed()
+
     def _start_if_due(self, block: BlockRun) -> None:
         if block.delivered and all(core.queue[0] is block for core in block.cores):
             self._env.process(self.run_block(block))
@@ -249,6 +293,8 @@ class Device:
         first = any(not core.used_before for core in block.cores)
         block.received_us = env.now
         yield env.timeout(self._costs.pickup_us + (self._costs.first_task_us if first else 0.0))
+        if block.gate is not None:
+            yield block.gate
         block.start_us = env.now
         run.start_us = env.now if run.start_us < 0.0 else run.start_us
         run.last_start_us = env.now
@@ -271,7 +317,7 @@ class Device:
         block.end_us = block.run.end_us = self._env.now
         what, task = f"{block.run.task.name} block {block.index} on {block.cores[0].name}", block.run.index
         alone_end = min(block.end_us, block.start_us + grid_us(block.cost.timing.total_cycles * self._cycle_us))
-        cause = block.dispatch
+        cause = block.dispatch if block.release is None else block.release
         if previous is not None and cause is not None and previous.end_us > cause.end_us + self._costs.doorbell_us:
             cause = previous
         block.step = Step(what, task, BUSY, block.start_us, alone_end, cause)

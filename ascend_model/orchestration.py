@@ -225,6 +225,10 @@ class Orchestration:
             self.release(task)
         return None
 
+    def claimed(self, task: int) -> tuple[int, ...]:
+        """The producers that the task that was wired last waits for; those consumed before are none."""
+        return tuple(edge.producer for edge in self._claim(task) if edge.wait)
+
     def _claim(self, task: int) -> tuple[Edge, ...]:
         """The edges of a task to producers that are not consumed; until it is wired each of them stays."""
         if self._claimed[0] != task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ascend_model.clusters import SHAPES, SLOTS_PER_CORE, Cluster, DeviceCore, TaskRun
+from ascend_model.clusters import SHAPES, SLOTS_PER_CORE, Cluster, DeviceCore, Early, TaskRun
 from ascend_model.isa import Core
 
 
@@ -28,9 +28,24 @@ class ReadyQueues:
     def head(self, shape: str) -> TaskRun | None:
         """The task whose blocks are claimed next; None if no block of this shape waits."""
         queue = self._queues[shape]
-        while queue and queue[0].next_block >= queue[0].block_count:
+        while queue and self._over(queue[0]):
             queue.popleft()
         return queue[0] if queue else None
+
+    def _over(self, run: TaskRun) -> bool:
+        return run.next_block >= run.block_count
+
+    @property
+    def empty(self) -> bool:
+        """No block waits for a core."""
+        return not self.sync and not any(map(self.head, SHAPES))
+
+
+class EarlyQueues(ReadyQueues):
+    """Tasks whose blocks may be staged. One that has become ready is dropped: its rest waits with those."""
+
+    def _over(self, run: TaskRun) -> bool:
+        return run.early is not Early.STAGING or super()._over(run)
 
 
 def free_places(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -> list[tuple[DeviceCore, ...]]:
@@ -42,7 +57,7 @@ def free_places(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -
     places = []
     for cluster in clusters:
         for cores in _candidates(cluster, run):
-            most = max(core.slots for core in cores)
+            most = max(core.taken for core in cores)
             if (0 < most < SLOTS_PER_CORE) if pending else most == 0:
                 places.append(cores)
     return places

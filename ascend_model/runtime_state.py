@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import simpy
 
-from ascend_model.clusters import TaskRun
+from ascend_model.clusters import BlockRun, Early, TaskRun
 from ascend_model.orchestration import Orchestration
-from ascend_model.ready_queue import ReadyQueues
+from ascend_model.ready_queue import EarlyQueues, ReadyQueues
 from ascend_model.runtime_costs import RuntimeCosts
 from ascend_model.signals import Signal
 from ascend_model.stall import StallState, Waiting
@@ -40,6 +40,7 @@ class RuntimeState:
         self.runs = runs
         self.orchestration = orchestration
         self.queues = ReadyQueues()
+        self.early_queues = EarlyQueues()
         self.retired = Signal(env)
         self.finished = Signal(env)
         self.wakes = tuple(Signal(env) for _ in range(costs.scheduler_threads))
@@ -69,28 +70,61 @@ class RuntimeState:
         """The orchestrator has published a task; it is ready now if its producers have all completed."""
         run.submit_us = self.env.now
         run.submitted = True
-        producers = dict.fromkeys(edge.producer for edge in run.task.edges if edge.wait)
-        for producer in producers:
-            if not self.orchestration.completed[producer]:
-                self.runs[producer].consumers.append(run)
-                run.fanin += 1
+        producers = [self.runs[producer] for producer in self.orchestration.claimed(run.index)]
+        live = [producer for producer in producers if not self.orchestration.completed[producer.index]]
+        for producer in live:
+            producer.consumers.append(run)
+        run.fanin = len(live)
         if run.task.kind == "ALLOC":
             run.ready_us = run.start_us = run.last_start_us = run.end_us = self.env.now
             self.completed(run)
         elif run.fanin == 0:
             self.ready(run, step)
+        elif all(producer.task.early_resolve for producer in producers):
+            run.early_producers = len(producers)
+            run.early_fanin = len(producers) - sum(not producer.propagated for producer in live)
+            self._stage_if_due(run, step)
 
-    def producer_completed(self, run: TaskRun, step: Step) -> None:
-        """One of the producers of `run` has completed; `step` told it so."""
+    def producer_completed(self, run: TaskRun, step: Step) -> list[BlockRun]:
+        """One of the producers of `run` has completed; `step` told it so. Returns its blocks that may now start."""
         run.fanin -= 1
-        if run.fanin == 0:
-            self.ready(run, step)
+        return self.ready(run, step) if run.fanin == 0 else []
 
-    def ready(self, run: TaskRun, step: Step) -> None:
-        """The fan-in of a submitted task is done."""
+    def ready(self, run: TaskRun, step: Step) -> list[BlockRun]:
+        """The fan-in of a submitted task is done. Returns its staged blocks; the others wait for a core."""
+        staged = [block for block in run.blocks if block.dispatch is not None]
+        run.early = Early.READY
         run.ready_us = self.env.now
         run.ready_step = step
-        self.queues.push(run)
+        if run.next_block < run.block_count or not run.block_count:
+            self.queues.push(run)
+            self.wake_all()
+        return staged
+
+    def published(self, run: TaskRun, count: int, step: Step) -> None:
+        """Cores have been told of `count` more blocks of a task."""
+        run.published += count
+        self.propagate(run, step)
+
+    def propagate(self, run: TaskRun, step: Step) -> None:
+        """Tells the consumers of a task that all its blocks are on cores, once that is so and it has been let go."""
+        published = run.published >= run.block_count and run.early is not Early.STAGING
+        if run.propagated or not published or not run.task.early_resolve:
+            return
+        run.propagated = True
+        for consumer in run.consumers:
+            consumer.early_fanin += 1
+            self._stage_if_due(consumer, step)
+
+    def _stage_if_due(self, run: TaskRun, step: Step) -> None:
+        """Early dispatch of a task whose producers have all published their blocks, and of which one still runs."""
+        if run.early_fanin != run.early_producers or run.early is not Early.NONE or run.fanin == 0:
+            return
+        if run.shape == "DUMMY" or run.task.predicated or (run.task.sync_start and run.block_count > 1):
+            return
+        run.early = Early.STAGING
+        run.ready_step = step
+        self.early_queues.push(run)
         self.wake_all()
 
     def completed(self, run: TaskRun) -> None:

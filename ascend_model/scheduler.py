@@ -1,7 +1,7 @@
 """A scheduler thread: completes tasks that have run on its clusters and claims ready blocks for them.
 
-It reacts after a mean delay (`runtime.finish_us`), so its idle polling is not played out. Early dispatch is not
-modelled: a task flagged early_resolve is timed as if it were not.
+It reacts after a mean delay (`runtime.finish_us`), so its idle polling is not played out. A task whose producers
+all allow it is staged early: its blocks wait on cores behind a gate that the last producer's completion opens.
 Source: simpler: src/a2a3/runtime/tensormap_and_ringbuffer/docs/RUNTIME_LOGIC.md, runtime/scheduler.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import simpy
 
-from ascend_model.clusters import BlockRun, Device, DeviceCore, TaskRun
+from ascend_model.clusters import BlockRun, Device, DeviceCore, Early, TaskRun
 from ascend_model.isa import WaitReason
-from ascend_model.ready_queue import free_places
+from ascend_model.ready_queue import ReadyQueues, free_places
 from ascend_model.runtime_state import RuntimeState
 from ascend_model.steps import Step, latest
 
@@ -55,6 +55,7 @@ class Scheduler:
             progressed = yield from self._see_finished()
             progressed |= yield from self._retire_dummies()
             progressed |= yield from self._dispatch()
+            progressed |= yield from self._stage_early()
             if progressed or self._let_go():
                 self.last_progress_us = self._env.now
             else:
@@ -75,7 +76,7 @@ class Scheduler:
         """A step of this thread for `run`, called after the task `of` that it is about; count: blocks."""
         start = self._env.now
         yield self._env.timeout(duration_us)
-        what = f"{self._name}: {kind} {of.task.name}{f' x{count}' if kind == 'dispatch' else ''}"
+        what = f"{self._name}: {kind} {of.task.name}{f' x{count}' if kind.endswith('dispatch') else ''}"
         step = Step(
             what, run.index, WaitReason.RUNTIME.value, start, self._env.now, cause,
             thread=self._name, kind=kind, count=count,
@@ -116,13 +117,30 @@ class Scheduler:
         state.orchestration.complete(run.index)
         state.last_completion = step
         state.finished.fire()
+        released = []
         for consumer in run.consumers:
             step = yield from self._work("resolve", run, self._costs.resolve_us, step, of=consumer)
-            state.producer_completed(consumer, step)
+            if staged := state.producer_completed(consumer, step):
+                yield from self._let_start(staged, step)
+                released.append(consumer)
+        for consumer in released:
+            state.propagate(consumer, step)
         self._deferred.append(run.index)
         if len(self._deferred) >= MAX_DEFERRED_RELEASES:
             self._let_go()
         state.completed(run)
+
+    def _let_start(self, blocks: list[BlockRun], step: Step) -> Generator[simpy.Event, Any, None]:
+        """Rings the doorbells of staged blocks, core by core."""
+        for block in blocks:
+            block.release = step
+        yield self._env.timeout(self._costs.publish_us * sum(len(block.cores) for block in blocks))
+        self._env.process(self._open(blocks))
+
+    def _open(self, blocks: list[BlockRun]) -> Generator[simpy.Event, Any, None]:
+        """Process: the gates open; the cores behind them have a free slot again."""
+        yield from self._device.ring(blocks)
+        self._state.wake_all()
 
     def _let_go(self) -> bool:
         """Releases what completed tasks retained, and retires what that allows. Says whether there was any."""
@@ -148,47 +166,65 @@ class Scheduler:
         if queues.sync:
             yield from self._start_together(queues.sync.popleft())
             return True
-        progressed = yield from self._claim("MIX", pending=False)
+        return (yield from self._in_order(queues, gated=False))
+
+    def _stage_early(self) -> Progressed:
+        """Puts blocks of tasks that are not ready yet on cores, once no ready block waits for one."""
+        if self._state.draining is not None or not self._state.queues.empty:
+            return False
+        return (yield from self._in_order(self._state.early_queues, gated=True))
+
+    def _in_order(self, queues: ReadyQueues, *, gated: bool) -> Progressed:
+        progressed = yield from self._claim(queues, "MIX", pending=False, gated=gated)
         single: tuple[str, ...] = ("AIC", "AIV") if self._index % 2 == 0 else ("AIV", "AIC")
         single = () if queues.head("MIX") else single
         for shape in single:
-            progressed |= yield from self._claim(shape, pending=False)
-        progressed |= yield from self._claim("MIX", pending=True)
+            progressed |= yield from self._claim(queues, shape, pending=False, gated=gated)
+        progressed |= yield from self._claim(queues, "MIX", pending=True, gated=gated)
         for shape in () if queues.head("MIX") else single:
-            progressed |= yield from self._claim(shape, pending=True)
+            progressed |= yield from self._claim(queues, shape, pending=True, gated=gated)
         return progressed
 
-    def _claim(self, shape: str, *, pending: bool) -> Progressed:
+    def _claim(self, queues: ReadyQueues, shape: str, *, pending: bool, gated: bool) -> Progressed:
         """As many blocks of the first task of this shape as the thread's cores take, and so on.
 
         A pending slot is not used while a core of another thread is idle: it would start the block earlier.
         """
         progressed = False
-        while (run := self._state.queues.head(shape)) is not None:
+        while (run := queues.head(shape)) is not None:
             if pending and free_places(self._others, run, pending=False):
                 break
             left = run.block_count - run.next_block
             places = free_places(self._own, run, pending=pending)[:left]
             if not places:
                 break
-            yield from self._launch(run, places)
+            yield from self._launch(run, places, gated=gated)
             progressed = True
         return progressed
 
-    def _launch(self, run: TaskRun, places: list[tuple[DeviceCore, ...]], extra_us: float = 0.0) -> Progressed:
-        """Claims places and rings their doorbells. A thread prepares a task once, then only publishes blocks."""
+    def _launch(
+        self, run: TaskRun, places: list[tuple[DeviceCore, ...]], extra_us: float = 0.0, *, gated: bool = False
+    ) -> Progressed:
+        """Claims places and rings their doorbells. A thread prepares a task once, then only publishes blocks.
+
+        gated: the blocks get to their cores and wait there for another doorbell.
+        """
         cause = run.ready_step
         for core in (core for cores in places for core in cores):
             cause = latest(cause, core.last_step)
-        blocks = [self._device.place(run, cores) for cores in places]
+        blocks = [self._device.place(run, cores, gated=gated) for cores in places]
         cost = extra_us + self._costs.publish_us * sum(map(len, places))
         if self._index not in run.claimed_by:
             run.claimed_by.add(self._index)
             cost += self._costs.dispatch_us
-        step = yield from self._work("dispatch", run, cost, cause, of=run, count=len(blocks))
+        kind = "early_dispatch" if gated else "dispatch"
+        step = yield from self._work(kind, run, cost, cause, of=run, count=len(blocks))
         for block in blocks:
             block.dispatch = step
         self._env.process(self._device.deliver(blocks))
+        if gated and run.early is Early.READY:  # it has become ready meanwhile, and nobody else rings these
+            yield from self._let_start(blocks, latest(step, run.ready_step) or step)
+        self._state.published(run, len(blocks), step)
         self._state.wake_all()
         return True
 

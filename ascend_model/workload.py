@@ -55,7 +55,8 @@ class Task:
     (empty for ALLOC and DUMMY). output_nbytes: sizes of the buffers that the task allocates in its
     ring, before rounding (ALLOC tasks only). gm_unique_nbytes: distinct GM bytes that the whole
     task touches, (read, written). registered_outputs: tensors that it enters in the TensorMap (its INOUT and
-    OUTPUT_EXISTING arguments, outside manual scopes).
+    OUTPUT_EXISTING arguments, outside manual scopes). early_resolve: consumers may be staged on cores before it has
+    ended. predicated: whether it runs is decided when it is ready, so it is never staged early.
     """
 
     id: int
@@ -72,6 +73,7 @@ class Task:
     gm_unique_nbytes: tuple[int, int] = (0, 0)
     site: int = 0
     registered_outputs: int = 0
+    predicated: bool = False
 
 
 @dataclass(frozen=True)

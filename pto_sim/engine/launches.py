@@ -92,6 +92,7 @@ class TaskInProgress:
             [],
             sync_start=bool(options.get("sync_start", False)),
             early_resolve=bool(options.get("allow_early_resolve", False)),
+            predicated=options.get("predicate") is not None,
             explicit_deps=dependency_indices(run, options.get("deps", ())),
         )
         for entry in options.get("optimizations", ()) or ():

@@ -166,6 +166,7 @@ class TaskRecord:
     slot_num: int | None = None
     sync_start: bool = False
     early_resolve: bool = False
+    predicated: bool = False
     explicit_deps: list[int] = field(default_factory=list)
     computed_blocks: bool = False
     dumped: list[int] = field(default_factory=list)

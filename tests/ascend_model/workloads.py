@@ -40,6 +40,7 @@ class Script:
         early_resolve: bool = False,
         gm_unique_nbytes: tuple[int, int] = (0, 0),
         registered_outputs: int = 0,
+        predicated: bool = False,
     ) -> int:
         index = len(self.tasks)
         self.tasks.append(
@@ -56,13 +57,14 @@ class Script:
                 gm_unique_nbytes=gm_unique_nbytes,
                 site=self._site(str(100 + index)),
                 registered_outputs=registered_outputs,
+                predicated=predicated,
             )
         )
         self.events.append(Submit(index))
         return index
 
     def alloc(self, *nbytes: int, name: str = "alloc") -> int:
-        return self.task("ALLOC", name=name, nbytes=nbytes)
+        return self.task("ALLOC", name=name, nbytes=nbytes, early_resolve=True)
 
     def touch(self, *tasks: int, name: str = "read", consumers: bool = False) -> None:
         """The orchestrator reads (or, with consumers, overwrites) what `tasks` wrote."""
