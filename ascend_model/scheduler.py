@@ -56,9 +56,10 @@ class Scheduler:
             progressed |= yield from self._retire_dummies()
             progressed |= yield from self._dispatch()
             progressed |= yield from self._stage_early()
-            if progressed or self._let_go():
+            if progressed:
                 self.last_progress_us = self._env.now
             else:
+                self._let_go()
                 yield from self._sleep("a finished block or a ready task")
 
     def owns_running(self) -> bool:
@@ -142,10 +143,10 @@ class Scheduler:
         yield from self._device.ring(blocks)
         self._state.wake_all()
 
-    def _let_go(self) -> bool:
-        """Releases what completed tasks retained, and retires what that allows. Says whether there was any."""
+    def _let_go(self) -> None:
+        """Releases what completed tasks retained, and retires what that allows."""
         if not self._deferred:
-            return False
+            return
         state, orchestration = self._state, self._state.orchestration
         for task in self._deferred:
             orchestration.release(task)
@@ -154,7 +155,6 @@ class Scheduler:
         if sum(orchestration.advance(ring) for ring in orchestration.rings):
             state.retire_step = state.last_step
             state.retired.fire()
-        return True
 
     # -- dispatch -----------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class Scheduler:
 
     def _launch(
         self, run: TaskRun, places: list[tuple[DeviceCore, ...]], extra_us: float = 0.0, *, gated: bool = False
-    ) -> Progressed:
+    ) -> Generator[simpy.Event, Any, None]:
         """Claims places and rings their doorbells. A thread prepares a task once, then only publishes blocks.
 
         gated: the blocks get to their cores and wait there for another doorbell.
@@ -226,7 +226,6 @@ class Scheduler:
             yield from self._let_start(blocks, latest(step, run.ready_step) or step)
         self._state.published(run, len(blocks), step)
         self._state.wake_all()
-        return True
 
     def _start_together(self, run: TaskRun) -> Generator[simpy.Event, Any, None]:
         """Every block of a sync_start task gets a core at once: own idle cores, or else a stop of all dispatch."""
@@ -237,7 +236,8 @@ class Scheduler:
             return
         self._state.draining = run
         while len(free_places(self._device.clusters, run, pending=False)) < need:
-            if not (yield from self._see_finished()) and not self._let_go():
+            if not (yield from self._see_finished()):
+                self._let_go()
                 yield from self._sleep(f"{need} idle cores for {run.task.name}")
         places = free_places(self._device.clusters, run, pending=False)[:need]
         yield from self._launch(run, places, self._costs.sync_start_drain_us)

@@ -90,28 +90,49 @@ def test_a_block_of_three_cores_is_published_to_and_polled_on_each() -> None:
     assert spans(steps(timeline, "complete")) == [(20.75, 22.75)]  # 8.25 + 10, seen 1 later, polled 3 x 0.5
 
 
-def test_producers_are_released_when_the_thread_has_nothing_else_to_do() -> None:
-    """K ends while the thread completes D, so D's room is given back only after K: at 26.25 instead of 23.75."""
+@pytest.mark.parametrize(
+    ("fillers", "gate_us", "other_us", "completions"),
+    [
+        (0, 10, 10, [(19.25, 21.25), (21.75, 23.75), (24.25, 26.25)]),
+        # The gate is seen at 48.75 and polled; nine consumers are told, and eight of them fill one look at the queue.
+        (8, 40, 59.5, [(49.25, 51.25), (71.75, 73.75), (74.25, 76.25)]),
+    ],
+)
+def test_producers_are_released_when_the_thread_has_nothing_else_to_do(
+    fillers: int, gate_us: float, other_us: float, completions: list[tuple[float, float]]
+) -> None:
+    """K ends while the thread completes D, so D's room is given back only after K."""
     script = Script()
     gate = script.task(name="gate", streams=(0,))
-    script.task(name="K", streams=(0,))
+    other = script.task(name="K", streams=(1,))
+    for _ in range(fillers):
+        script.task("DUMMY", needs=(gate,))
     script.begin()
-    script.task("DUMMY", name="D", needs=(gate,), nbytes=(4096,))
+    last = script.task("DUMMY", name="D", needs=(gate,), nbytes=(4096,))
     script.end()
     script.begin()
     script.alloc(8192)
     script.end()
-    workload = script.build((lasting(10),))
+    workload = script.build((lasting(gate_us), lasting(other_us)))
     timeline = simulate(workload, round_chip(), heap_bytes=(MIB, 8192, MIB, MIB), cores=1)
-    assert spans(steps(timeline, "complete")) == [(19.25, 21.25), (21.75, 23.75), (24.25, 26.25)]
-    assert [(*spans([step]), step.what) for step in timeline.runtime_phases if step.reason == "capacity"] == [
-        ((10, 26.25), "orchestrator: alloc waits for ring heap")
-    ]
+    assert spans([*steps(timeline, "complete", gate), *steps(timeline, "complete", last)]) == completions[:2]
+    assert spans(steps(timeline, "complete", other)) == completions[2:]
+    (wait,) = [step for step in timeline.runtime_phases if step.reason == "capacity"]
+    assert wait.what == "orchestrator: alloc waits for ring heap"
+    assert spans([wait]) == [(10 + 3 * fillers, completions[2][1])]
     assert path_names(timeline)[-3:] == [
         "K block 0 on AIV_1",
         "scheduler 0: complete K",
         "orchestrator: submit alloc",
     ]
+
+
+def test_a_block_that_is_seen_is_progress_even_if_its_task_goes_on() -> None:
+    """simpler: scheduler_completion.cpp sets made_progress for each; 12 s without any would be error 100."""
+    script = Script()
+    script.task("AIC", streams=(0, 1))
+    timeline = simulate(script.build((lasting(6e6, Core.AIC), lasting(12e6, Core.AIC))), round_chip(), cores=2)
+    assert timeline.total_us == pytest.approx(12e6, rel=1e-5)
 
 
 def test_a_thread_that_is_never_idle_releases_after_256_tasks() -> None:
