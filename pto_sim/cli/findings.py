@@ -35,7 +35,9 @@ def show_findings(code: str | None) -> None:
         kind = CATALOGUE[code]
         console.print(f"{kind.code} {kind.title}\nseverity: {kind.severity}\ninstead: {kind.hint}", markup=False)
     else:
-        near = get_close_matches(code.upper(), [*CATALOGUE, *pages], n=3)
+        known = sorted({*CATALOGUE, *pages})
+        begins = [name for name in known if name.startswith(code.upper())]
+        near = begins[:3] or get_close_matches(code.upper(), known, n=3)
         raise InputError(
             "PTO058",
             f"there is no finding {code!r}",
