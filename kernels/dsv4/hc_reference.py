@@ -4,7 +4,7 @@ from collections.abc import MutableMapping
 
 import numpy as np
 from config import FLASH
-from equations import BF16, f32, rms_norm, sigmoid, softmax
+from equations import BF16, f32, product, rms_norm, sigmoid, softmax
 
 Tensors = MutableMapping[str, np.ndarray]
 
@@ -19,7 +19,7 @@ def hc_pre(
     """
     tokens, mult, _ = x.shape
     eps = np.float32(FLASH.hc_eps)
-    mixes = rms_norm(x.reshape(tokens, -1), eps=FLASH.rms_norm_eps) @ f32(fn).T
+    mixes = product(rms_norm(x.reshape(tokens, -1), eps=FLASH.rms_norm_eps), fn.T)
     pre = sigmoid(mixes[:, :mult] * scale[0] + base[:mult]) + eps
     post = 2 * sigmoid(mixes[:, mult : 2 * mult] * scale[1] + base[mult : 2 * mult])
     comb = softmax((mixes[:, 2 * mult :] * scale[2] + base[2 * mult :]).reshape(tokens, mult, mult)) + eps
@@ -34,7 +34,7 @@ def hc_pre(
 def hc_head(x: np.ndarray, fn: np.ndarray, scale: np.ndarray, base: np.ndarray) -> np.ndarray:
     """[..., hidden] BF16, the streams of a token weighed. x: [..., mult, hidden]. fn: [mult, mult * hidden]."""
     *tokens, mult, hidden = x.shape
-    mixes = rms_norm(x.reshape(*tokens, mult * hidden), eps=FLASH.rms_norm_eps) @ f32(fn).T
+    mixes = product(rms_norm(x.reshape(*tokens, mult * hidden), eps=FLASH.rms_norm_eps), fn.T)
     weights = sigmoid(mixes * scale[0] + base) + np.float32(FLASH.hc_eps)
     return np.einsum("...h,...hd->...d", weights, f32(x)).astype(BF16)
 

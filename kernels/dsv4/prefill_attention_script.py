@@ -1,9 +1,10 @@
 """The command line of the prefill attention kernels: build the inputs, run, compare."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from command_line import base_parser, run_script
+from config import FLASH
 from prefill_attention_fixtures import TOKENS, csa_specs, hca_specs, swa_specs
 from prefill_attention_reference import (
     Tensors,
@@ -28,15 +29,19 @@ GOLDEN: dict[str, Callable[[Tensors], None]] = {
 RING = ratio_allclose(atol=1e-4, rtol=1 / 128)
 # A run writes few rows of these: a share of all elements that is usual elsewhere would let a whole row be wrong.
 COMPRESSED = ratio_allclose(atol=1e-4, rtol=1 / 128, max_error_ratio=1e-4)
-STATE = ratio_allclose(atol=1e-3, rtol=1e-3, max_error_ratio=1e-5)
-WITH_COMPRESSION = {"cmp_kv_state": STATE, "cmp_score_state": STATE, "kv_cache": RING, "cmp_kv": COMPRESSED}
-# Sixteen keys may lie on the other side of a BF16 rounding, as in the indexer's own test.
-WITH_INDEXER = {"inner_kv_state": STATE, "inner_score_state": STATE, "idx_kv_cache": KEYS}
-CACHES: dict[str, dict[str, Any]] = {
+WITH_COMPRESSION = {"kv_cache": RING, "cmp_kv": COMPRESSED}
+CACHES: Mapping[str, dict[str, Any]] = {
     "swa": {"kv_cache": ratio_allclose(atol=1e-4, rtol=1e-2)},
     "hca": WITH_COMPRESSION,
-    "csa": WITH_COMPRESSION | WITH_INDEXER,
+    # Sixteen elements of keys may lie on the other side of a BF16 rounding, as in the indexer's own test.
+    "csa": WITH_COMPRESSION | {"idx_kv_cache": KEYS},
 }
+STATES: Mapping[str, tuple[str, ...]] = {
+    "swa": (),
+    "hca": ("cmp_kv_state", "cmp_score_state"),
+    "csa": ("cmp_kv_state", "cmp_score_state", "inner_kv_state", "inner_score_state"),
+}
+WRONG_SHARE = 0.005  # of the elements that a run writes
 STREAM_DIFFERENCE = {"swa": 3e-3, "hca": 5e-3, "csa": 5e-3}
 
 
@@ -50,10 +55,24 @@ def of_tokens(comparer: Callable[..., Any], num_tokens: int) -> Callable[..., An
     return compare
 
 
+def state_tolerance(num_tokens: int) -> Any:
+    """A comparer of a state: it has a row for every position, of which a run writes `num_tokens`.
+
+    An activation that is rounded to BF16 the other way moves a row of projections by more than their own tolerance.
+    """
+    share = WRONG_SHARE * num_tokens / FLASH.max_position_embeddings
+    return ratio_allclose(atol=1e-3, rtol=1e-3, max_error_ratio=share)
+
+
+def caches_tolerance(kind: str, num_tokens: int) -> dict[str, Any]:
+    """A comparer for each cache and state that a kind of attention writes."""
+    return {**CACHES[kind], **dict.fromkeys(STATES[kind], state_tolerance(num_tokens))}
+
+
 def tolerance(kind: str, num_tokens: int) -> dict[str, Any]:
     """A comparer for each output of a kind of attention."""
     streams = ratio_reldiff(diff_thd=STREAM_DIFFERENCE[kind], pct_thd=0.005, max_diff_hd=1)
-    return {"x_out": of_tokens(streams, num_tokens), **CACHES[kind]}
+    return {"x_out": of_tokens(streams, num_tokens), **caches_tolerance(kind, num_tokens)}
 
 
 def main(kernel: object, *, kind: str, argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from decode_layer_script import STREAMS, kind_of, renamed
 from moe_reference import golden_moe_ep1
 from moe_script import moe_specs
 from prefill_attention_fixtures import PrefillStep, csa_specs, hca_specs, shared_specs, swa_specs
-from prefill_attention_script import CACHES, GOLDEN, TOKENS, of_tokens
+from prefill_attention_script import GOLDEN, TOKENS, caches_tolerance, of_tokens
 
 from pto_sim.golden import ScalarSpec, TensorSpec
 
@@ -51,10 +51,11 @@ def tolerance(specs: Sequence[TensorSpec | ScalarSpec], layer_id: int, num_token
     """A comparer for each output among the arguments. What is of other kinds of attention stays as it is."""
     names = [spec.name for spec in specs if isinstance(spec, TensorSpec) and spec.is_output]
     kind = kind_of(layer_id).name
+    caches = caches_tolerance(kind, num_tokens)
     found = {"x_next": of_tokens(STREAMS, num_tokens)}
     for name in names:
         if name != "x_next":
-            found[name] = CACHES[kind].get(name.removeprefix(f"{kind}_"), unchanged)
+            found[name] = caches.get(name.removeprefix(f"{kind}_"), unchanged)
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from config import FLASH
-from equations import BF16, f32, rms_norm, rope, w8a8
+from equations import BF16, f32, product, rms_norm, rope, w8a8
 from quantization import quantize_rows
 
 
@@ -35,10 +35,10 @@ def qkv(
     tokens, eps = len(x), FLASH.rms_norm_eps
     pairs = rope_cos.shape[1] // 2
     cos, sin = rope_cos[:, :pairs], rope_sin[:, :pairs]
-    qr, factors = quantize_rows(rms_norm(f32(x) @ f32(wq_a), f32(gamma_cq), eps))
+    qr, factors = quantize_rows(rms_norm(product(x, wq_a), f32(gamma_cq), eps))
     heads = w8a8(qr, factors, wq_b.T, wq_b_scale).reshape(tokens, -1, FLASH.head_dim)
     q = rope(rms_norm(heads, eps=eps), cos[:, None], sin[:, None])
-    kv = rope(rms_norm(f32(x) @ f32(wkv), f32(gamma_ckv), eps), cos, sin)
+    kv = rope(rms_norm(product(x, wkv), f32(gamma_ckv), eps), cos, sin)
     return Projected(q.astype(BF16), kv.astype(BF16), qr, factors[:, None])
 
 
