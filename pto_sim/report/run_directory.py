@@ -20,6 +20,7 @@ from pto_sim.program import store
 from pto_sim.program.errors import InputError
 from pto_sim.program.model import Program
 from pto_sim.report import scope_stats
+from pto_sim.report.artifact_checks import PROGRAM, check_artifacts
 from pto_sim.report.dfx.args_dump import ArgumentDump
 from pto_sim.report.dfx.files import DfxRequest, write_dfx
 from pto_sim.report.html import report_html
@@ -30,7 +31,7 @@ MARKER = "INCOMPLETE"
 DFX = "dfx_outputs"  # files that the runtime's own tools read
 INNER = "kernel_"  # a further kernel of the same script has a directory of its own, kernel_N
 BUILD = "build.json"  # of a kernel that was checked and not run
-REPORT, PROGRAM, TRACE, PAGE = "report.json", "program.pto", "trace.json", "report.html"
+REPORT, TRACE, PAGE = "report.json", "trace.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,15 @@ def finish(directory: Path) -> None:
 
 
 def open_finished(directory: Path) -> RunReport:
-    """The report of a finished run. Raises InputError PTO034 for a run that is marked incomplete, or as load_report."""
+    """The report of a finished run.
+
+    Raises InputError PTO034 for a run that is marked incomplete, or as `load_report` and `check_artifacts` do.
+    """
     if (directory / MARKER).exists():
         raise InputError("PTO034", f"{directory} holds a run that did not finish", hint="run the script again")
-    return load_report(directory / REPORT)
+    report = load_report(directory / REPORT)
+    check_artifacts(directory)
+    return report
 
 
 def report_text(report: RunReport, others: list[RunReport] | None = None) -> str:
