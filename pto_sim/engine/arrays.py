@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
+from pto_sim.engine.task_id import TaskId
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
 
@@ -49,7 +50,7 @@ class Array:
     def __setitem__(self, index: Any, value: Any) -> None:
         place, core = self._place(index), self.run.core
         if core is None or core.lanes is self._lanes or self.dtype.kind == "handle":
-            self._values[place] = value
+            self._values[place] = TaskId(value.index) if isinstance(value, TaskId) else value
             return
         positions = core.lanes.positions_in(self._lanes) if self._lanes is not None else None
         if positions is None:

@@ -36,7 +36,7 @@ def launch_dummy(run: Run, deps: Any, name: str) -> TaskId:
     record = TaskRecord(name, "dummy", site, 0, empty, [], [], explicit_deps=dependency_indices(run, deps))
     run.recorder.tasks.append(record)
     run.recorder.event("task", index, site)
-    return TaskId(index)
+    return TaskId(index, run.scopes.place())
 
 
 class SplitMode(metaclass=Alternatives):
@@ -199,7 +199,7 @@ class Spmd:
         if run.barriers:
             # A barrier needs every block of the task at once.
             self.group = count
-        self.task_id = TaskId()
+        self.task_id = TaskId(place=run.scopes.place())
 
     def _groups(self) -> Iterator[np.ndarray]:
         order = np.arange(self.blocks, dtype=np.int32)
@@ -237,7 +237,7 @@ class At:
         run = self.run
         self._task = TaskInProgress(run, "at", 1, self.name, self.options)
         run.core = CoreState(run, np.zeros(1, np.int32), 1)
-        return TaskId(self._task.index)
+        return TaskId(self._task.index, run.scopes.place())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -261,6 +261,7 @@ class Run:
         """One iteration or arm in orchestration; with automatic scopes, a scope of its own."""
         site = self.here()
         self.recorder.event("body_begin", kind, site)
+        self.scopes.bodies.append(object())
         # Inside a manual scope the compiler places no scopes of its own.
         scoped = self.auto_scope and not self.scopes.manual
         if scoped:
@@ -270,6 +271,7 @@ class Run:
         finally:
             if scoped:
                 self.scopes.close()
+            self.scopes.bodies.pop()
             self.recorder.event("body_end", None, site)
 
     def loop_signatures(self, kind: str, stage: int) -> tuple[int, int, int]:

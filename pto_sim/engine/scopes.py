@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pto_sim.engine.storage import Storage
 from pto_sim.program.errors import KernelError
@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 
 class _Frame:
-    __slots__ = ("mode", "owned", "site", "user")
+    __slots__ = ("closed", "mode", "owned", "site", "user")
 
     def __init__(self, mode: str, site: int, user: bool) -> None:
         self.mode, self.site, self.user = mode, site, user
         self.owned: list[Storage] = []
+        self.closed = False
+
+
+class Place(NamedTuple):
+    """Where a name was bound: the innermost scope that the author wrote, and the innermost iteration or arm."""
+
+    scope: _Frame | None
+    body: object
 
 
 class ScopeStack:
@@ -26,6 +34,7 @@ class ScopeStack:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._frames = [_Frame("auto", 0, user=False)]
+        self.bodies: list[object] = [None]
 
     @property
     def depth(self) -> int:
@@ -36,6 +45,20 @@ class ScopeStack:
     def manual(self) -> bool:
         """Whether the innermost scope is manual."""
         return self._frames[-1].mode == "manual"
+
+    def place(self) -> Place:
+        """Where the orchestration is."""
+        user = [frame for frame in self._frames if frame.user]
+        return Place(user[-1] if user else None, self.bodies[-1])
+
+    def closed_since(self, place: Place | None) -> str:
+        """Where the scope was opened that has closed since, in the same iteration; '' if none has.
+
+        What leaves an iteration is carried by the loop, which is another name.
+        """
+        if place is None or place.scope is None or not place.scope.closed or place.body is not self.bodies[-1]:
+            return ""
+        return str(self.run.recorder.sites[place.scope.site])
 
     def own(self, storage: Storage) -> None:
         """The innermost scope that frees memory owns `storage`. A manual scope is transparent for tensors."""
@@ -60,6 +83,7 @@ class ScopeStack:
     def close(self) -> None:
         """Close the innermost scope. The buffers of a scope that the author wrote are gone."""
         frame = self._frames.pop()
+        frame.closed = True
         if frame.user:
             where = str(self.run.recorder.sites[frame.site])
             for storage in frame.owned:

@@ -6,20 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pto_sim.engine.arrays import Array
+from pto_sim.engine.task_id import TaskId
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
     from pto_sim.engine.control import LoopRange
     from pto_sim.engine.run import Run
-
-
-class TaskId:
-    """Names a launched task in `deps=`. index: its position in the recorded Program's tasks."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int = -1) -> None:
-        self.index = index
 
 
 class TaskIds(list[Any]):
@@ -71,7 +63,7 @@ def _flat(deps: Any) -> Iterator[Any]:
 def dependency_indices(run: Run, deps: Any) -> list[int]:
     """The tasks that `deps=` names: ids, arrays of ids and None, in order, each once.
 
-    Raises KernelError (PTO206) for anything else.
+    Raises KernelError: PTO206 for anything else, PTO266 for an id whose scope has closed.
     """
     indices: dict[int, None] = {}
     for dep in _flat(deps):
@@ -82,6 +74,14 @@ def dependency_indices(run: Run, deps: Any) -> list[int]:
                 site=run.site(),
                 values=f"got {dep!r}",
                 hint="bind one with `with pl.spmd(...) as tid:`, `with pl.at(...) as tid:` or pl.submit",
+            )
+        if opened := run.scopes.closed_since(dep.place):
+            raise KernelError(
+                "PTO266",
+                "a task id is used after the scope that launched its task has closed",
+                site=run.site(),
+                values=f"the scope was opened at {opened}",
+                hint="launch both in one scope, or keep the id in a pl.array of pl.TASK_ID from outside the scope",
             )
         indices[dep.index] = None
     return list(indices)

@@ -106,7 +106,7 @@ def _launch(kernel: Any, args: tuple[Any, ...], blocks: Any, options: dict[str, 
             values=f"pl.{form} inside the body of a task",
             hint="launch both from the orchestration",
         )
-    predicate = known.pop("predicate", None)
+    predicate = known.get("predicate")
     if predicate is not None and not bool(predicate):
         return (*[arg for arg, p in zip(args, kernel.parameters, strict=False) if p.is_written],
                 launch_dummy(run, known.get("deps"), kernel.name))  # fmt: skip

@@ -38,6 +38,20 @@ def predicated(x: Row, out: pl.Out[Row]):
         out[:, :] = pl.add(half[:, :], x[:, :])
 
 
+@pl.jit.incore
+def add_rows(a: Row, b: Row, out: pl.Out[Row]):
+    out[:, :] = pl.add(a[:, :], b[:, :])
+    return out
+
+
+@pl.jit(auto_scope=False)
+def submitted(x: Row, out: pl.Out[Row]):
+    half = pl.create_tensor([1, N], dtype=pl.FP32)
+    with pl.at(level=pl.Level.CORE_GROUP, name_hint="first", allow_early_resolve=True):
+        half[:, :] = pl.mul(x[:, :], 0.5)
+    out, _ = pl.submit(add_rows, half, x, out, predicate=pl.read(x, [0, 0]) > 0.0)
+
+
 def run(kernel):
     x = np.ones((1, N), np.float32)
     done = SimBackend().run(kernel, (x, np.zeros_like(x)), RunOptions())
@@ -51,8 +65,8 @@ def test_the_consumer_starts_a_doorbell_after_it_is_ready():
     assert tasks["second"].start_us - tasks["second"].ready_us == pytest.approx(0.005 + 0.14, abs=1e-4)
 
 
-@pytest.mark.parametrize("kernel", [plain, predicated])
-def test_without_the_flag_or_with_a_predicate_it_is_dispatched_when_ready(kernel):
+@pytest.mark.parametrize(("kernel", "name"), [(plain, "second"), (predicated, "second"), (submitted, "add_rows")])
+def test_without_the_flag_or_with_a_predicate_it_is_dispatched_when_ready(kernel, name):
     tasks, timeline = run(kernel)
     assert not [step for step in timeline.runtime_phases if step.kind == "early_dispatch"]
-    assert tasks["second"].start_us - tasks["second"].ready_us > 1.0
+    assert tasks[name].start_us - tasks[name].ready_us > 1.0

@@ -1,4 +1,4 @@
-"""`pto-sim report` and `compare` with a damaged file in a run directory: one message that names the file and the field."""
+"""`pto-sim report` and `compare` with a damaged file in a run directory: a message names file and field."""
 
 import json
 import zipfile
@@ -80,9 +80,9 @@ def test_scope_stats_cut_short(cli, run):
         (lambda deps: deps["tasks"][0].pop("args"), "tasks[0]: missing or unknown keys args"),
         (lambda deps: deps["tasks"][0].update(task_id=7), "tasks[0].task_id: expected str, found int"),
         (lambda deps: deps["tasks"][1].update(task_id=deps["tasks"][0]["task_id"]), "tasks[1].task_id: "),
-        (lambda deps: deps["tensors"][0].update(tensor_id="x"), "tensors[0].tensor_id: expected a decimal number, found 'x'"),
+        (lambda deps: deps["tensors"][0].update(tensor_id="x"), "tensors[0].tensor_id: expected a decimal"),
         (lambda deps: deps["edges"][1].update(succ="99"), "edges[1].succ: there is no task '99'"),
-        (lambda deps: deps["edges"][0].update(source="guess"), "edges[0].source: expected explicit, creator or tensormap"),
+        (lambda deps: deps["edges"][0].update(source="guess"), "edges[0].source: expected explicit, creator"),
         (lambda deps: deps["edges"][0].update(tensor_id="99"), "edges[0].tensor_id: there is no tensor '99'"),
         (lambda deps: deps["edges"][0].pop("flags"), "edges[0]: lacks flags"),
     ],
@@ -121,9 +121,9 @@ def edit_document(path, change):
         (lambda program: program["tasks"][0].update(blocks="two"), "program.tasks[0].blocks: expected int, found str"),
         (lambda program: program["tasks"][0].update(site=99), "site of a task is out of range: 99"),
         (lambda program: program["tasks"][0]["explicit_deps"].append(7), "task of a dependency is out of range: 7"),
-        (lambda program: program["events"].append(["read", [0], 0]), "value of an event 'read': expected [tensor, offset"),
-        (lambda program: program["events"].append(["read", [9, 0, [], []], 0]), "tensor in the value of an event 'read'"),
-        (lambda program: program["events"].append(["write", [0, -1, [], []], 0]), "value of an event 'write': expected an"),
+        (lambda program: program["events"].append(["read", [0], 0]), "value of an event 'read': expected [tensor"),
+        (lambda program: program["events"].append(["read", [9, 0, [], []], 0]), "tensor in the value of an event"),
+        (lambda program: program["events"].append(["write", [0, -1, [], []], 0]), "value of an event 'write': "),
         (lambda program: program["events"].append(["read", [0, 0, [4], []], 0]), "1 extents and 0 strides"),
     ],
 )  # fmt: skip
@@ -144,8 +144,8 @@ def test_recorded_program_cut_short(cli, run):
     ("change", "field"),
     [
         (lambda report: report.update(passed="yes"), "report.passed: expected bool, found str"),
-        (lambda report: report["heap"]["max_lag"]["rings"]["0"].pop("high_water_bytes"), "report.heap.max_lag.rings.0: "),
-        (lambda report: report["outputs"]["out"].update(shape=3), "report.outputs.out.shape: expected a list, found int"),
+        (lambda report: report["heap"]["max_lag"]["rings"]["0"].pop("high_water_bytes"), "report.heap.max_lag.rings.0"),
+        (lambda report: report["outputs"]["out"].update(shape=3), "report.outputs.out.shape: expected a list"),
         (lambda report: report.update(version=99), "file: 99, this pto-sim reads"),
     ],
 )  # fmt: skip
