@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 BENCHMARKS = ("matmul", "dispatch", "attention", "kernels", "graph")
-# Run when named only: it takes some twenty minutes.
-LONG = ("exhaustive_fp32",)
+# Run when named only: they take some twenty minutes each.
+LONG = ("exhaustive_fp32", "dsv4")
 
 
 def main() -> None:

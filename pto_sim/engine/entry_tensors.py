@@ -9,6 +9,7 @@ import numpy as np
 from pto_sim.engine.storage import Storage, Tensor
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.model import TensorInfo
+from pto_sim.program.stacked import StackedArray
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -26,7 +27,10 @@ def entry_tensor(run: Run, name: str, direction: str, array: np.ndarray, dtype: 
         storage.host = array.reshape(-1)
     else:
         flat = np.ascontiguousarray(array).reshape(-1)
-        storage = Storage(index, dtype, flat, shared=True, is_input=direction == "in")
+        # What is made in parts is too large for a second copy: it is written in place.
+        stack = array.stack if isinstance(array, StackedArray) else None
+        storage = Storage(index, dtype, flat, shared=stack is None, is_input=direction == "in")
+        storage.stack = stack
     for observer in run.observers:
         observer.on_tensor(index, storage.elements)
     return Tensor(run, storage, shape, name=name)

@@ -89,7 +89,8 @@ class Memory:
 
     def view(self, tensor: Tensor, window: Window) -> Tensor:
         """A window of a tensor without a copy. Raises KernelError (PTO203) if it leaves the tensor."""
-        tensor.check_alive()
+        if tensor.storage.closed_at is not None:
+            tensor.check_alive()
         for axis, (offset, size) in enumerate(zip(window.offsets, window.sizes, strict=True)):
             if offset < 0 or offset + size > tensor.shape[axis]:
                 raise out_of_bounds(self.run, "a view", offset_array(window.offsets), window.sizes, tensor.shape, 0)
@@ -98,6 +99,7 @@ class Memory:
         self._slices += 1
         sizes, strides = tuple(window.sizes[a] for a in kept), tuple(tensor.strides[a] for a in kept)
         result = tensor.view(sizes, strides, int(start), alias=self._slices)
+        result.hold()
         if tensor.valid is not None:
             valid = narrowed(tensor.valid, window.offsets, window.sizes, None)
             result.valid = tuple(valid[axis] for axis in kept)

@@ -9,8 +9,9 @@ import numpy as np
 
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
-from pto_sim.program.errors import KernelError
+from pto_sim.program.errors import KernelError, UnsupportedError
 from pto_sim.program.model import ValueType
+from pto_sim.program.stacked import Lease, Stack
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
@@ -25,10 +26,10 @@ class Storage:
     words: the same bytes as unsigned integers. shared: `flat` belongs to the caller and is copied before
     the first write, because the device works on its own copy of an input. is_input: an entry argument that
     is declared as an input, so a write that changes it is worth a finding. host: of an entry output, the caller's
-    elements, which an atomic addition adds to; None once they have been taken.
+    elements, which an atomic addition adds to; None once they have been taken. stack: of an argument in parts.
     """
 
-    __slots__ = ("closed_at", "dtype", "flat", "host", "is_input", "shared", "tensor", "words")
+    __slots__ = ("closed_at", "dtype", "flat", "host", "is_input", "shared", "stack", "tensor", "words")
 
     def __init__(
         self, tensor: int, dtype: DataType, flat: np.ndarray, shared: bool = False, is_input: bool = False
@@ -36,6 +37,7 @@ class Storage:
         self.tensor, self.dtype, self.shared, self.is_input = tensor, dtype, shared, is_input
         self.closed_at: str | None = None
         self.host: np.ndarray | None = None
+        self.stack: Stack | None = None
         self._attach(flat)
 
     @classmethod
@@ -54,6 +56,8 @@ class Storage:
 
     def own(self) -> None:
         """Make the bytes private before a write."""
+        if self.stack is not None and self.is_input:
+            raise UnsupportedError("a store to an input that is made in parts", hint="declare the parameter pl.InOut")
         if self.shared:
             self._attach(self.flat.copy())
             self.shared = False
@@ -73,6 +77,7 @@ class StorageAlias(Storage):
         self.base: Storage = base.base if isinstance(base, StorageAlias) else base
         self.dtype, self.tensor, self.is_input = dtype, base.tensor, base.is_input
         self.host = None
+        self.stack = self.base.stack
 
     @property
     def flat(self) -> np.ndarray:  # type: ignore[override]
@@ -131,11 +136,12 @@ class Tensor:
     knows of its buffer: 0 the buffer itself, a positive number a slice that it takes for a buffer of its own, -1
     nothing (pypto: src/ir/transforms/utils/buffer_root_collector.cpp). no_dep: the launch that gets this handle has no
     automatic dependencies on it. valid: extents of the box at the origin that loads may read, None for all of it.
-    sliced: the shape that the slice asked for, where it was trimmed at the end of its tensor; None otherwise.
+    sliced: the shape that the slice asked for, where it was trimmed at the end of its tensor; None otherwise. lease:
+    keeps the parts that the view lies in, of an argument that is made in parts.
     """
 
     __slots__ = (
-        "alias", "argument", "dtype", "name", "no_dep", "offset", "run", "shape", "sliced", "storage", "strides",
+        "_root", "alias", "dtype", "lease", "name", "no_dep", "offset", "run", "shape", "sliced", "storage", "strides",
         "type", "valid",
     )  # fmt: skip
 
@@ -153,16 +159,18 @@ class Tensor:
         self.strides = strides if strides is not None else row_major(shape)
         self.dtype = storage.dtype
         self.type = ValueType(shape, storage.dtype.name, "gm")
-        self.argument: Tensor = self
+        self._root: Tensor | None = None
         self.alias = 0
         self.no_dep = False
         self.valid: tuple[int, ...] | None = None
         self.sliced: tuple[int, ...] | None = None
+        self.lease: Lease | None = None
 
     def view(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, *, alias: int) -> Tensor:
         """A view of the same storage. Inside a task it counts as the argument it was made from."""
         result = Tensor(self.run, self.storage, shape, strides, offset, self.name)
         result.alias = alias
+        result.lease = self.lease
         if self.run.core is not None:
             result.argument = self.argument
         return result
@@ -173,6 +181,16 @@ class Tensor:
             return self.offset, self.shape, self.strides
         first, shape, strides = self.storage.in_buffer(np.array([self.offset]), self.shape, self.strides)
         return int(first[0]), shape, strides
+
+    @property
+    def argument(self) -> Tensor:
+        """The tensor that a task has as its argument when it touches this view: the view itself, unless it was made
+        inside the task."""
+        return self if self._root is None else self._root
+
+    @argument.setter
+    def argument(self, root: Tensor) -> None:
+        self._root = None if root is self else root  # a tensor that held itself would outlive its last name
 
     def transposed(self, first: int, second: int) -> Tensor:
         """A view with two axes exchanged (simpler: task_interface/tensor.h, ChipTensor::transpose)."""
@@ -186,10 +204,19 @@ class Tensor:
 
     def array(self) -> np.ndarray:
         """The elements as a NumPy view of `shape`."""
+        self.hold()
         itemsize = self.dtype.nbytes
         return np.lib.stride_tricks.as_strided(
             self.storage.flat[self.offset :], self.shape, tuple(s * itemsize for s in self.strides)
         )
+
+    def hold(self) -> None:
+        """Have the parts made that this view lies in, of an argument in parts."""
+        if self.storage.stack is not None and self.lease is None:
+            reach = sum((extent - 1) * stride for extent, stride in zip(self.shape, self.strides, strict=True))
+            itemsizes = self.dtype.nbytes, self.storage.stack.dtype.itemsize
+            first, last = (at * itemsizes[0] // itemsizes[1] for at in (self.offset, self.offset + reach))
+            self.lease = self.storage.stack.lease(first, last)
 
     def taken(self) -> np.ndarray:
         """The elements when the run is over, in an array of their own: the buffer, unless it is still the caller's."""

@@ -48,6 +48,8 @@ class Transfers:
             raise out_of_bounds(self.run, what, array, sizes, tensor.shape, int(bad))
         if tensor.offset:
             base += tensor.offset
+        if tensor.storage.stack is not None:
+            tensor.hold()
         return base
 
     def load(

@@ -29,8 +29,12 @@ def written_masks(program: Program, orchestration: Sequence[OrchestrationAccess]
     for index, info in enumerate(program.tensors):
         if info.origin != "entry":
             continue
+        if index not in writes:
+            # As large as an argument, and most arguments are only read: one element stands for all.
+            result[info.name] = np.broadcast_to(np.False_, info.shape)
+            continue
         mask = np.zeros(info.shape, bool)
-        for access in writes.get(index, ()):
+        for access in writes[index]:
             _mark(mask.reshape(-1), access)
         result[info.name] = None if mask.all() else mask
     return result

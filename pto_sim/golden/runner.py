@@ -27,6 +27,7 @@ from pto_sim.golden.validation import checked_compare_fn, validate_golden
 from pto_sim.program.errors import InputError
 from pto_sim.program.options import RunOptions
 from pto_sim.program.seeding import seeded_generators
+from pto_sim.program.stacked import StackedArray
 from pto_sim.report import run_directory
 
 GoldenFunction = Callable[[dict[str, Any]], object]
@@ -208,6 +209,7 @@ class _Case:
             self.checked(options)
         with _stage("generate inputs"):
             inputs = self._inputs(request.seed)
+        self._check_stacked(inputs)
         golden = self._golden(inputs)
         directory = self._directory(request, options, session)
         if self.save_data and directory is not None:
@@ -224,6 +226,15 @@ class _Case:
             work_directory.finish(directory, result, options)
             print(f"[RUN]   files: {directory}", flush=True)
         return RunResult(passed=error is None, error=error, work_dir=directory, bench=bench)
+
+    def _check_stacked(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Raises ValueError for what needs the whole of an argument that is made in parts."""
+        for spec in self.outputs:
+            if isinstance(inputs.get(spec.name), StackedArray) and self.golden and spec.name not in self.compare_fn:
+                raise ValueError(f"{spec.name} is made in parts, so no golden holds all of it: give it a comparer")
+        stacked = [name for name, value in inputs.items() if isinstance(value, StackedArray)]
+        if stacked and self.save_data:
+            raise ValueError(f"save_data needs all of {', '.join(stacked)} at once, which are made in parts")
 
     def _benchmark(
         self, request: RunRequest, options: RunOptions, inputs: Mapping[str, np.ndarray]
@@ -299,11 +310,13 @@ class _Case:
     def _for_golden(self, spec: TensorSpec | ScalarSpec, argument: Any) -> Any:
         """An argument as the golden function may use it: outputs to fill, inputs to read.
 
-        torch has no read-only tensors, so a script's torch function, which may change its inputs, gets copies.
+        torch has no read-only tensors, so a script's torch function, which may change its inputs, gets copies. What is
+        made in parts is not there yet; see `LayerStacks` for a reference that goes along.
         """
         if not isinstance(argument, np.ndarray):
             return argument
-        if self.in_torch or getattr(spec, "is_output", False):
+        stacked = isinstance(argument, StackedArray)
+        if self.in_torch or (getattr(spec, "is_output", False) and not stacked):
             return argument.copy()
         lent = argument.view()
         lent.flags.writeable = False

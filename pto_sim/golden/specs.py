@@ -15,6 +15,7 @@ import numpy as np
 from pto_sim.golden.tensors import BF16, as_numpy, as_torch, is_torch, numpy_dtype
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.host_arrays import is_array
+from pto_sim.program.stacked import StackedArray
 
 _TORCH_FACTORIES = ("randn", "rand", "zeros", "ones")
 _SCALAR_DTYPES = tuple(
@@ -85,6 +86,8 @@ class TensorSpec:
         if isinstance(self.init_value, (bool, int, float)):
             return np.full(shape, self.init_value, dtype)
         value = self._called(seed) if callable(self.init_value) else self.init_value
+        if isinstance(value, StackedArray) and value.shape == shape and value.dtype == dtype:
+            return value
         if not (is_array(value) or is_torch(value) or isinstance(value, (list, tuple, int, float))):
             raise TypeError(f"TensorSpec {self.name!r}: init_value gives {type(value).__name__}, not a tensor")
         array = np.ascontiguousarray(as_numpy(value).astype(dtype, copy=False))
