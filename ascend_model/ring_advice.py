@@ -53,7 +53,7 @@ class ScopeShrink:
     less: int | None
 
     def __str__(self) -> str:
-        who = f"scope of {self.site} (depth {self.depth})"
+        who = f"scope of {self.site} (depth {self.depth})" if self.depth else "root scope"
         if self.less is None:
             return f"no smaller {who} alone would let the present size do"
         return f"the present size would do if the {who} took {self.less} {self.unit} less"

@@ -10,6 +10,7 @@ from ascend_model.chip import simulate
 from ascend_model.chipspec import load_chip
 from ascend_model.heap import read_heap
 from ascend_model.ring import RingFault, RingSizes
+from ascend_model.ring_advice import ring_advice
 from ascend_model.workload import Workload
 from tests.ascend_model.laws import AIC, MIXED, SMALL_COPY, STREAMS, check_laws
 from tests.ascend_model.workloads import Script
@@ -17,11 +18,11 @@ from tests.ascend_model.workloads import Script
 
 @st.composite
 def programs(draw: st.DrawFn) -> Workload:
-    """Random nests of scopes with allocations, kernels, dummies and edges."""
+    """Random nests of scopes with allocations, kernels, dummies, edges, early dispatch and data that is waited for."""
     script = Script()
     visible: list[list[int]] = [[]]
     for _ in range(draw(st.integers(1, 16))):
-        step = draw(st.integers(0, 4))
+        step = draw(st.integers(0, 5))
         known = [task for level in visible for task in level]
         if step == 0 and len(visible) < 5:
             script.begin()
@@ -31,6 +32,9 @@ def programs(draw: st.DrawFn) -> Workload:
             visible.pop()
         elif step == 2:
             visible[-1].append(script.alloc(draw(st.integers(0, 5000))))
+        elif step == 3 and known:
+            read = draw(st.lists(st.sampled_from(known), min_size=1, max_size=2, unique=True))
+            script.touch(*read, consumers=draw(st.booleans()))
         else:
             needs = tuple(sorted(draw(st.sets(st.sampled_from(known), max_size=3)))) if known else ()
             kind, stream = draw(st.sampled_from([("AIV", SMALL_COPY), ("AIC", AIC), ("MIX", MIXED), ("DUMMY", -1)]))
@@ -38,7 +42,12 @@ def programs(draw: st.DrawFn) -> Workload:
             sync = draw(st.booleans()) and kind != "DUMMY" and blocks <= 2
             retain = draw(st.booleans())
             streams = () if kind == "DUMMY" else (stream,) * blocks
-            visible[-1].append(script.task(kind, streams=streams, needs=needs, retain=retain, sync_start=sync))
+            flags = {
+                "sync_start": sync,
+                "early_resolve": draw(st.booleans()),
+                "predicated": draw(st.integers(0, 4)) == 0,
+            }
+            visible[-1].append(script.task(kind, streams=streams, needs=needs, retain=retain, **flags))
     for _ in visible[1:]:
         script.end()
     return script.build(STREAMS)
@@ -59,7 +68,10 @@ def test_every_run_obeys_the_laws_and_lies_between_the_readings(workload: Worklo
         with pytest.raises(RingFault) as caught:
             simulate(workload, chip, heap_bytes=sizes, cores=cores)
         assert caught.value.code == fault.code
-        return
+        advice = ring_advice(fault, workload, sizes)
+        assert advice.sizes is not None
+        sizes = advice.sizes
+        lag = read_heap(workload, sizes, "max_lag")
     if any(task.sync_start and len(task.block_streams) > _at_once(task.kind, cores) for task in workload.tasks):
         with pytest.raises(RingFault, match="REQUIRE_SYNC_START_INVALID"):
             simulate(workload, chip, heap_bytes=sizes, cores=cores)
@@ -74,3 +86,18 @@ def test_every_run_obeys_the_laws_and_lies_between_the_readings(workload: Worklo
     for task, span in zip(workload.tasks, timeline.tasks, strict=True):
         for edge in task.edges:
             assert timeline.tasks[edge.producer].end_us <= span.ready_us
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs(), st.sampled_from([1, 24]))
+def test_the_smallest_advised_sizes_do_for_the_timed_run_too(workload: Workload, cores: int) -> None:
+    """Also those of the dep pools, whose use depends on the time at which producers end."""
+    tiny = RingSizes(heap_bytes=(1024,) * 4, task_window=(4,) * 4, dep_pool=(4,) * 4)
+    sizes: RingSizes | None = tiny
+    try:
+        read_heap(workload, tiny, "max_lag")
+    except RingFault as fault:
+        sizes = ring_advice(fault, workload, tiny).sizes
+    assert sizes is not None
+    if all(not task.sync_start or len(task.block_streams) <= _at_once(task.kind, cores) for task in workload.tasks):
+        check_laws(simulate(workload, load_chip("a2a3"), heap_bytes=sizes, cores=cores), cores, load_chip("a2a3"))
