@@ -13,7 +13,7 @@ D = FLASH.hidden_size
 N_LOCAL_EXPERTS = FLASH.n_routed_experts // EP_WORLD_SIZE
 
 # tiles
-ZERO_ROWS = 16
+ZERO_ROWS = 16 if D <= 4096 else 8  # a tile of zeros must fit UB
 T_TILE = 4
 
 assert (T * N_LOCAL_EXPERTS) % ZERO_ROWS == 0 and T % T_TILE == 0
