@@ -1,7 +1,8 @@
 """Tasks that touch the same elements, one of them writing, with nothing that orders them (PTO430 to PTO432).
 
-Happens-before is the task graph: the edges that the runtime makes (creator, TensorMap, explicit deps). A task that is
-submitted later may run earlier unless edges say otherwise.
+Happens-before is the task graph: the edges that the runtime makes (creator, TensorMap, explicit deps), and what the
+orchestrator itself waited for before it submitted a task. A task that is submitted later may run earlier unless these
+say otherwise.
 """
 
 from __future__ import annotations
