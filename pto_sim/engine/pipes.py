@@ -144,7 +144,8 @@ class Pipes:
             old = ring.filled[place - ring.slots]
             self.cluster.wait(
                 lambda: self._free(ring, old),
-                f"a free slot of pipe {number} {direction} ({ring.slots} slots; pl.tfree frees one)",
+                f"a free slot of pipe {number} {direction}: all {ring.slots} are full, and a pl.tfree on "
+                f"{'each vector core' if direction == C2V else 'the cube core'} frees one",
             )
         shape = self._whole_shape(core, tile.shape, mode)
         size = int(np.prod(shape)) * tile.dtype.nbytes

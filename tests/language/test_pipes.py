@@ -136,7 +136,7 @@ def test_slots_that_are_never_freed_stop_the_producer_when_the_ring_is_full() ->
     run(cube_to_vector(False, 2, 2, 0, 16), A, B, np.zeros((64, 16), np.float32))
     with pytest.raises(KernelError, match="PTO261") as caught:
         run(cube_to_vector(False, 4, 2, 0, 16), A, B, np.zeros((64, 16), np.float32))
-    assert "a free slot of pipe 0 c2v (2 slots" in str(caught.value)
+    assert "slot of pipe 0 c2v: all 2 are full, and a pl.tfree on each vector core frees one" in str(caught.value)
 
 
 def pipe_program(cube_body: Any, vector_body: Any) -> Any:
