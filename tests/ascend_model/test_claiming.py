@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import simpy
 
-from ascend_model.clusters import Cluster, Device, TaskRun, build_clusters, task_runs
+from ascend_model.clusters import Cluster, Device, Early, TaskRun, build_clusters, task_runs
 from ascend_model.isa import Core
 from ascend_model.orchestration import Orchestration
-from ascend_model.ready_queue import ReadyQueues, free_places
+from ascend_model.ready_queue import EarlyQueues, ReadyQueues, free_places
 from ascend_model.ring import RingSizes
 from ascend_model.runtime_costs import runtime_costs
 from ascend_model.runtime_state import RuntimeState
@@ -67,6 +67,19 @@ def test_tasks_without_a_kernel_and_tasks_that_start_together_queue_apart() -> N
     assert list(queues.dummies) == [dummy]
     assert list(queues.sync) == [together, many]
     assert queues.head("AIC") is alone  # sync_start means nothing for one block
+
+
+def test_a_task_is_staged_until_it_is_ready_or_all_its_blocks_are_placed() -> None:
+    queues = EarlyQueues()
+    first, second = run_of("AIC", AIC_STREAM, 2), run_of("AIC", AIC_STREAM, 2)
+    for run in (first, second):
+        run.early = Early.STAGING
+        queues.push(run)
+    assert queues.head("AIC") is first and not queues.empty
+    first.early = Early.READY  # with both blocks left: they are claimed as those of any ready task
+    assert queues.head("AIC") is second
+    second.next_block = 2
+    assert queues.head("AIC") is None and queues.empty
 
 
 def names(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -> list[str]:

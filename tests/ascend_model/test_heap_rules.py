@@ -6,6 +6,7 @@ import pytest
 
 from ascend_model.chip import simulate
 from ascend_model.chipspec import load_chip
+from ascend_model.dep_pool import DepListPool, SpillPool, no_room
 from ascend_model.heap import read_heap
 from ascend_model.ring import RingFault, RingSizes
 from ascend_model.workload import Workload
@@ -79,3 +80,12 @@ def test_a_write_of_the_orchestrator_completes_the_readers_too(write: bool, entr
     script.touch(writer, consumers=write)
     script.task(needs=(reader,))
     assert read_heap(script.build()).samples[-1]["dep_pool_end"] == 1 + entries
+
+
+def test_a_dep_pool_error_names_the_pool_that_has_no_room() -> None:
+    """A task of 68 producers spills four of them, beyond the 64 of its own slot."""
+    pool, spill = DepListPool(4), SpillPool(4)
+    assert no_room(pool, spill, 68, 3) == "dep pool used 0/4, needed 3, and no entry can be freed"
+    spill.add(64 + 2)
+    assert no_room(pool, spill, 68, 3).startswith("spill pool used 2/4, needed 4: a task with more than 64 producers")
+    assert no_room(pool, spill, 66, 3).startswith("dep pool used 0/4")

@@ -257,3 +257,21 @@ def test_the_path_of_a_read_leads_through_the_completion_that_it_waited_for() ->
         "orchestrator: submit t1",
     ]
     assert spans(steps(timeline, "dispatch", 1)) == [(24.25, 28.5)]  # completed at 21.25, then 1 + 2 to submit
+
+
+def test_the_path_of_a_staged_block_leads_through_the_completion_that_opened_its_gate() -> None:
+    """Staged from 7.25 to 11.5; the gate's doorbell is rung after the resolution and there at 22.25."""
+    script = Script()
+    first = script.task(streams=(0,), early_resolve=True)
+    script.task(streams=(0,), needs=(first,))
+    timeline = simulate(script.build((lasting(10),)), round_chip(), cores=1)
+    assert spans(steps(timeline, "early_dispatch", 1)) == [(7.25, 11.5)]
+    assert path_names(timeline)[3:] == [
+        "t0 block 0 on AIV_0",
+        "scheduler 0: complete t0",
+        "scheduler 0: resolve t1",
+        "t1 block 0 on AIV_1",
+        "scheduler 0: complete t1",
+    ]
+    assert timeline.tasks[1].start_us == pytest.approx(22.25, abs=1e-3)
+    assert timeline.total_us == pytest.approx(35.75, abs=1e-3)
