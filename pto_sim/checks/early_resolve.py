@@ -24,7 +24,7 @@ class EarlyResolve(Check):
     """Looks at every flagged task for a consumer that could be dispatched early.
 
     That needs all producers of the consumer to be flagged; allocations are. A line is reported if no task that it
-    launched has an effect.
+    launched has an effect, but for the last tasks of a kernel: what waits for them may be in a kernel that calls it.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ def _effect(program: Program, graph: TaskGraph, consumers: list[int], predicated
         if not found.reason:
             return found
         blocked.append(found)
-    return blocked[0] if blocked else _Effect("no task waits for it")
+    return blocked[0] if blocked else _Effect("")
 
 
 def _in_the_way(program: Program, graph: TaskGraph, consumer: GraphTask, predicated: set[int]) -> _Effect:
