@@ -223,7 +223,7 @@ class Scheduler:
             block.dispatch = step
         self._env.process(self._device.deliver(blocks))
         if gated and run.early is Early.READY:  # it has become ready meanwhile, and nobody else rings these
-            yield from self._let_start(blocks, latest(step, run.ready_step) or step)
+            yield from self._let_start(blocks, step)
         self._state.published(run, len(blocks), step)
         self._state.wake_all()
 

@@ -179,6 +179,37 @@ def test_a_pending_slot_is_left_alone_while_another_thread_has_an_idle_core() ->
     assert alone.dispatched() == ["dispatch cube x1"]
 
 
+def test_nothing_is_staged_while_a_ready_block_waits_for_a_core() -> None:
+    script = Script()
+    script.task("AIC", name="cube", streams=(1,))
+    alone = Alone(script, 0)
+    for cluster in alone.device.clusters:
+        cluster.cores[Core.AIC].slots = 2
+    early = run_of("AIV", AIV_STREAM)
+    early.early = Early.STAGING
+    alone.state.early_queues.push(early)
+    alone.env.run(until=6)
+    assert alone.state.phases == []
+    alone.device.clusters[0].cores[Core.AIC].slots = 0
+    alone.state.wake_all()
+    alone.env.run(until=16)
+    assert [phase.kind for phase in alone.state.phases] == ["dispatch", "early_dispatch"]
+    assert early.blocks[0].held
+
+
+def test_a_mix_block_that_is_staged_in_pending_slots_waits_behind_its_gate() -> None:
+    alone = Alone(Script(), 0)
+    for cluster in alone.device.clusters:
+        for core in cluster.cores:
+            core.slots = 1
+    early = run_of("MIX", MIX_STREAM)
+    early.early = Early.STAGING
+    alone.state.early_queues.push(early)
+    alone.env.run(until=10)
+    assert [phase.kind for phase in alone.state.phases] == ["early_dispatch"]
+    assert early.blocks[0].held and [core.taken for core in alone.device.clusters[0].cores] == [2, 2, 2]
+
+
 def test_a_thread_without_work_says_what_it_waits_for() -> None:
     alone = Alone(Script(), 1)
     alone.env.run(until=1)

@@ -7,7 +7,7 @@ import pytest
 from ascend_model.chip import simulate
 from ascend_model.chipspec import load_chip
 from ascend_model.dep_pool import DepListPool, SpillPool, no_room
-from ascend_model.heap import read_heap
+from ascend_model.heap import frame_depth, read_heap
 from ascend_model.ring import RingFault, RingSizes
 from ascend_model.workload import Workload
 from tests.ascend_model.laws import AIV, STREAMS
@@ -89,3 +89,35 @@ def test_a_dep_pool_error_names_the_pool_that_has_no_room() -> None:
     spill.add(64 + 2)
     assert no_room(pool, spill, 68, 3).startswith("spill pool used 2/4, needed 4: a task with more than 64 producers")
     assert no_room(pool, spill, 66, 3).startswith("dep pool used 0/4")
+
+
+def test_one_task_behind_the_only_scope_is_in_the_root() -> None:
+    script = Script()
+    script.begin()
+    script.end()
+    script.alloc(1024)
+    assert frame_depth(script.build()) == 0
+
+
+def test_the_list_pool_reclaims_only_when_there_is_no_room() -> None:
+    pool = DepListPool(4)
+    assert (pool.used, pool.high_water) == (0, 0)
+    pool.add(2)
+    for _ in range(63):
+        pool.add(0)
+    assert pool.has_room(2, 64) and pool.tail == 1  # just enough, so nothing moves
+    assert pool.has_room(3, 64) and pool.tail == 3
+    assert (pool.used, pool.high_water) == (0, 2)
+
+
+def test_the_spill_pool_reclaims_only_when_there_is_no_room_and_each_task_once() -> None:
+    spill = SpillPool(4)
+    spill.add(66)
+    assert spill.has_room(66, 1) and spill.used == 2  # just enough
+    spill.add(66)
+    assert spill.used == 4
+    assert not spill.has_room(65, 0)
+    assert spill.has_room(65, 1) and spill.used == 2
+    spill.add(66)
+    assert spill.has_room(66, 2) and spill.used == 2
+    assert spill.has_room(68, 3) and spill.used == 0

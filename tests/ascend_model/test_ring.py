@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 
 import pytest
@@ -50,17 +51,17 @@ def test_smallest_power_of_two(value: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes",
+    ("sizes", "text"),
     [
-        {"heap_bytes": (1024, 1024, 1024)},
-        {"heap_bytes": (512, 1024, 1024, 1024)},
-        {"task_window": (6, 8, 8, 8)},
-        {"task_window": (2, 8, 8, 8)},
-        {"dep_pool": (3, 4, 4, 4)},
+        ({"heap_bytes": (1024, 1024, 1024)}, "heap_bytes needs 4 values, one for each ring; got (1024, 1024, 1024)"),
+        ({"heap_bytes": (1023, 1024, 1024, 1024)}, "a ring heap is at least 1024 bytes; got (1023, 1024, 1024, 1024)"),
+        ({"task_window": (6, 8, 8, 8)}, "a task window is a power of two from 4; got (6, 8, 8, 8)"),
+        ({"task_window": (2, 8, 8, 8)}, "a task window is a power of two from 4; got (2, 8, 8, 8)"),
+        ({"dep_pool": (3, 4, 4, 4)}, "a dep pool has at least 4 entries; got (3, 4, 4, 4)"),
     ],
 )
-def test_sizes_that_the_runtime_refuses(sizes: dict[str, tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError):
+def test_sizes_that_the_runtime_refuses(sizes: dict[str, tuple[int, ...]], text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
         RingSizes(**sizes)  # type: ignore[arg-type]
 
 
@@ -225,6 +226,8 @@ def test_fault_text_has_code_name_and_dump() -> None:
     fault = pickle.loads(pickle.dumps(RingFault(2, "no room", dump(), samples, advice)))
     assert (fault.code, fault.name, fault.message) == (2, "HEAP_RING_DEADLOCK", "no room")
     assert (fault.state, fault.samples, fault.advice) == (dump(), samples, advice)
+    again = RingFault(*fault.args)  # as SimPy copies it
+    assert (again.state, again.samples, again.advice) == (dump(), samples, advice)
     assert str(fault).splitlines() == [
         "runtime error 2 HEAP_RING_DEADLOCK: no room",
         "  task ring 2: current=5, last_alive=3, active=2/8, scope depth 2",

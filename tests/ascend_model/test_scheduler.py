@@ -275,3 +275,24 @@ def test_the_path_of_a_staged_block_leads_through_the_completion_that_opened_its
     ]
     assert timeline.tasks[1].start_us == pytest.approx(22.25, abs=1e-3)
     assert timeline.total_us == pytest.approx(35.75, abs=1e-3)
+
+
+def test_a_block_whose_producers_end_while_it_is_staged_starts_without_another_thread() -> None:
+    """Thread 1 stages from 7.25 to 12; thread 0 resolves at 11.85, sees no staged block and leaves it to thread 1.
+
+    That publishes to three cores (0.75) and rings (0.25).
+    """
+    script = Script()
+    first = script.task(streams=(0,), early_resolve=True)
+    script.task("MIX", streams=(1,), needs=(first,))
+    timeline = simulate(script.build((lasting(0.1), lasting(10, *MIX))), round_chip(threads=2), cores=2)
+    (staged,) = steps(timeline, "early_dispatch", 1)
+    assert (staged.thread, spans([staged])) == ("scheduler 1", [(7.25, 12)])
+    assert timeline.tasks[1].ready_us == pytest.approx(11.85, abs=1e-3)
+    assert timeline.tasks[1].start_us == pytest.approx(13, abs=1e-3)
+    assert path_names(timeline)[2:] == [
+        "scheduler 0: dispatch t0 x1",
+        "scheduler 1: early_dispatch t1 x1",
+        "t1 block 0 on AIC_1",
+        "scheduler 1: complete t1",
+    ]
