@@ -180,4 +180,5 @@ RECV_MAX = (DECODE_TOKENS * FLASH.num_experts_per_tok // (FLASH.n_routed_experts
 ROUTED_TILE_ROWS = (
     48  # rows that a routed expert takes at a time: 48 with gate and up in one task, or 32 in tasks apart
 )
+FORWARD_LAYERS = 7  # of a forward pass where none is asked for
 EP_ROUTING_GLOBAL = False  # True: the gate numbers the experts of all ranks

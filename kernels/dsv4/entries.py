@@ -136,6 +136,14 @@ def _layer(phase: str, layer_id: int) -> Case:
     return Case(kernel, specs, golden, script.tolerance(specs, layer_id))
 
 
+def _forward() -> Case:
+    """The reference goes along with the run, so a case of this is good for one run."""
+    script, kernel = import_module("decode_fwd_script"), import_module("decode_fwd").decode_fwd
+    forward = script.Forward()
+    specs = forward.specs([parameter.name for parameter in kernel.parameters])
+    return Case(kernel, specs, forward.begin, forward.tolerance(specs))
+
+
 CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
     {
         "hc_pre": partial(_by_tokens, "hc_pre", "hc_fixtures", "hc_reference"),
@@ -171,6 +179,7 @@ CASES: MappingProxyType[str, Callable[[], Case]] = MappingProxyType(
         "moe": _moe,
         "decode_layer": partial(_layer, "decode", 10),
         "prefill_layer": partial(_layer, "prefill", 2),
+        "decode_fwd": _forward,
         "hc_head": partial(_by_name, "hc_head"),
         "lm_head": partial(_by_name, "lm_head"),
         "mtp_projection": partial(_by_name, "mtp_projection"),

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+_SLAB = 1 << 20  # elements that are made canonical at a time: an output may be a gibibyte of caches
 _NAN_RULES = {
     # dtype name: (unsigned view, exponent mask, mantissa mask, canonical quiet NaN)
     "float32": (np.uint32, 0x7F800000, 0x007FFFFF, 0x7FC00000),
@@ -22,9 +23,14 @@ def output_sha256(array: np.ndarray, written: np.ndarray | None = None) -> str:
     is False are left out (None: all were written).
     """
     flat = np.ascontiguousarray(array).reshape(-1)
-    if written is not None:
-        flat = flat[np.asarray(written, bool).reshape(-1)]
-    return hashlib.sha256(np.ascontiguousarray(_canonical(flat)).tobytes()).hexdigest()
+    mask = None if written is None else np.asarray(written, bool).reshape(-1)
+    digest = hashlib.sha256()
+    for start in range(0, flat.size, _SLAB):
+        part = flat[start : start + _SLAB]
+        if mask is not None:
+            part = part[mask[start : start + _SLAB]]
+        digest.update(np.ascontiguousarray(_canonical(part)).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _canonical(flat: np.ndarray) -> np.ndarray:
