@@ -16,9 +16,6 @@ SMALL = dataclasses.replace(config.FLASH, hidden_size=1024, num_attention_heads=
 SIZES = {"FLASH": SMALL}
 COMPRESSOR_SIZES = {"FLASH": SMALL, "DECODE_BATCH": 32}
 STATE_PAGES = (0, 31)  # change places in each table, so that a kernel that ignores it is found out
-    0,
-    31,
-)  # two pages of each state that change places, so that a kernel that ignores the table is found out
 
 
 def projections_case(place, fault=None):
