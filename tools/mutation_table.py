@@ -63,7 +63,9 @@ def main() -> int:
     print(row("all", [code for codes in files.values() for code in codes.values()]))
     if arguments.survivors:
         for codes in files.values():
-            print(*(name for name, code in codes.items() if verdict(code) == "survived"), sep="\n")
+            for name, code in codes.items():
+                if verdict(code) == "survived":
+                    print(name)
     return 0
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ascend_model.ring import (
+    FAULT_NAMES,
     Allocation,
     Blocked,
     HeapRing,
@@ -296,3 +297,18 @@ class RingAgainstAList(RuleBasedStateMachine):
 
 RingAgainstAList.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestRingAgainstAList = RingAgainstAList.TestCase
+
+
+def test_defaults_and_codes_are_the_runtimes() -> None:
+    """simpler: pto_runtime2_types.h and src/common/runtime_status."""
+    sizes = RingSizes()
+    assert sizes.heap_bytes == (268435456,) * 4  # 256 MiB
+    assert (sizes.task_window, sizes.dep_pool, sizes.tensormap) == ((16384,) * 4, (16384,) * 4, 65536)
+    assert {
+        1: "SCOPE_DEADLOCK",
+        2: "HEAP_RING_DEADLOCK",
+        3: "FLOW_CONTROL_DEADLOCK",
+        4: "DEP_POOL_OVERFLOW",
+        5: "INVALID_ARGS",
+        7: "REQUIRE_SYNC_START_INVALID",
+    } | {code: name for code, name in FAULT_NAMES.items() if code > 7} == FAULT_NAMES
