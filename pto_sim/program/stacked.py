@@ -26,6 +26,13 @@ class StackedArray(np.ndarray):
         self.stack = None
 
 
+def _mapping(nbytes: int) -> mmap.mmap:
+    """Zeros that take memory where they are touched. Private: pages of a shared mapping would stay when dropped."""
+    if hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, nbytes)
+
+
 class Lease:
     """Keeps parts of a stack in memory as long as it exists."""
 
@@ -48,7 +55,7 @@ class Stack:
         self._make = make
         self._elements = int(np.prod(part_shape))
         self._part_bytes = self._elements * self.dtype.itemsize
-        self._memory = mmap.mmap(-1, max(1, count * self._part_bytes))
+        self._memory = _mapping(max(1, count * self._part_bytes))
         self._made: set[int] = set()
         self._leases = [0] * count
 
