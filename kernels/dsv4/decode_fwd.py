@@ -149,7 +149,6 @@ def decode_fwd(
     idx_kv_cache. swa_freqs_*: rotations of layers without compression. Parameters and their parts: see `decode_layer`.
     """
     x_attn = pl.create_tensor([T, HC_MULT, D], dtype=pl.BF16)
-    hidden = pl.create_tensor([T, HC_MULT, D], dtype=pl.BF16)
     # fmt: off
     with pl.scope():
         layer_swa(
@@ -157,6 +156,7 @@ def decode_fwd(
             gamma_ckv, swa_freqs_cos, swa_freqs_sin, kv_cache, block_table, ori_slot_mapping, position_ids, cmp_kv,
             cmp_block_table, attn_sink, wo_a, wo_b, wo_b_scale, x_attn, pl.const(0, pl.INT32),
         )
+    hidden = pl.create_tensor([T, HC_MULT, D], dtype=pl.BF16)
     with pl.scope():
         layer_moe(
             x_attn, hc_ffn_fn, hc_ffn_scale, hc_ffn_base, norm_w, gate_w, gate_bias, tid2eid, input_ids, routed_w1,
