@@ -3,61 +3,50 @@
 The parts are taken with pl.slice: a subscript would lose its static shape at the next inlined call.
 """
 
-from config import (
-    BLOCK_SIZE,
-    C4A_COMPRESSOR_BLOCK_SIZE,
-    C128_COMPRESSOR_BLOCK_SIZE,
-    DECODE_BATCH,
-    DECODE_SEQ,
-    EP_WORLD_SIZE,
-    FLASH,
-)
+from config import BLOCK_SIZE
 from decode_attention_csa import attention_csa
 from decode_attention_hca import attention_hca
 from decode_attention_swa import attention_swa
+from decode_layer import (
+    CMP_MAX_BLOCKS,
+    CSA_OUT_DIM,
+    CSA_RATIO,
+    CSA_STATE_DIM,
+    CSA_STATE_PAGE,
+    CSA_STATE_PAGES,
+    HC_DIM,
+    HC_MULT,
+    HCA_RATIO,
+    HCA_STATE_DIM,
+    HCA_STATE_PAGE,
+    HCA_STATE_PAGES,
+    HEAD_DIM,
+    IDX_CACHE_MAX_BLOCKS,
+    IDX_DIM,
+    IDX_HEADS,
+    INNER_OUT_DIM,
+    INNER_STATE_DIM,
+    MAX_SEQ_LEN,
+    MIX_HC,
+    MOE_INTER,
+    N_LOCAL,
+    O_GROUP_IN,
+    O_GROUPS,
+    O_LORA,
+    ORI_MAX_BLOCKS,
+    Q_LORA,
+    ROPE_DIM,
+    TOPK,
+    VOCAB,
+    B,
+    D,
+    H,
+    T,
+)
 from forward_layers import CSA_LAYERS, HCA_LAYERS, LAYERS
 from moe import moe_ep1
 
 import pto_sim.language as pl
-
-# model
-B = DECODE_BATCH
-S = DECODE_SEQ
-T = B * S
-D = FLASH.hidden_size
-H = FLASH.num_attention_heads
-HEAD_DIM = FLASH.head_dim
-ROPE_DIM = FLASH.qk_rope_head_dim
-Q_LORA = FLASH.q_lora_rank
-HC_MULT = FLASH.hc_mult
-MIX_HC = FLASH.mix_hc
-HC_DIM = FLASH.hc_dim
-MAX_SEQ_LEN = FLASH.max_position_embeddings
-O_LORA = FLASH.o_lora_rank
-O_GROUPS = FLASH.o_groups
-O_GROUP_IN = H * HEAD_DIM // O_GROUPS
-IDX_HEADS = FLASH.index_n_heads
-IDX_DIM = FLASH.index_head_dim
-TOPK = FLASH.num_experts_per_tok
-VOCAB = FLASH.vocab_size
-MOE_INTER = FLASH.moe_intermediate_size
-N_LOCAL = FLASH.n_routed_experts // EP_WORLD_SIZE
-
-# caches and states: pages of one batch
-ORI_MAX_BLOCKS = 1
-CMP_MAX_BLOCKS = 8
-IDX_CACHE_MAX_BLOCKS = 64
-HCA_RATIO = 128
-HCA_STATE_PAGES = 64
-HCA_STATE_PAGE = C128_COMPRESSOR_BLOCK_SIZE
-HCA_STATE_DIM = 2 * HEAD_DIM
-CSA_RATIO = 4
-CSA_STATE_PAGES = 65
-CSA_STATE_PAGE = C4A_COMPRESSOR_BLOCK_SIZE
-CSA_OUT_DIM = 2 * HEAD_DIM
-CSA_STATE_DIM = 2 * CSA_OUT_DIM
-INNER_OUT_DIM = 2 * IDX_DIM
-INNER_STATE_DIM = 2 * INNER_OUT_DIM
 
 
 @pl.jit.inline(auto_scope=False)

@@ -49,7 +49,7 @@ def layer_inputs(layer: int, start_pos: int | None = None) -> dict[str, TensorSp
     found |= {name: window[name] for name in ("cmp_kv", "kv_seq_lens")}
     own = {} if kind.name == SWA.name else window | (indexing(step) if kind.name == CSA.name else {})
     for name, spec in own.items():
-        if name.startswith("idx_") and name in ("idx_kv_cache", "idx_block_table"):
+        if name in ("idx_kv_cache", "idx_block_table"):
             found[name] = spec
         elif name not in found and name != "ori_block_table":
             found[f"{kind.name}_{name}"] = renamed(spec, f"{kind.name}_{name}")
@@ -65,6 +65,7 @@ class Forward:
         self.inputs = lru_cache(maxsize=2)(lambda layer: layer_inputs(layer, start_pos))
         self.stacks = LayerStacks(self.inputs, self.step)
         self.kinds = {kind.name: [i for i in range(layers) if kind_of(i) is kind] for kind in (SWA, CSA, HCA)}
+        self.common: list[str] = []  # arguments that all layers share, and below their values in the run
         self.shared: dict[str, np.ndarray] = {}
         self.streams: np.ndarray | None = None
         self.rows: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -83,14 +84,13 @@ class Forward:
 
     def _shared(self, name: str) -> TensorSpec:
         kind = {"swa": SWA, "hca": HCA}.get(name.split("_")[0], CSA).name
-        spec = self.inputs(self.kinds[kind][0])[name.removeprefix("swa_")]
-        self.shared[name] = spec.initial_array(0)
-        return TensorSpec(name, spec.shape, spec.dtype, self.shared[name])
+        self.common.append(name)
+        return renamed(self.inputs(self.kinds[kind][0])[name.removeprefix("swa_")], name)
 
     def begin(self, tensors: Mapping[str, Any]) -> None:
         """The golden function of the run: the reference starts with the run's streams, and goes on in `step`."""
         self.streams = np.array(tensors["x_hc"])
-        self.shared["input_ids"] = tensors["input_ids"]
+        self.shared = {name: tensors[name] for name in self.common}
 
     def step(self, layer: int, tensors: Mapping[str, np.ndarray]) -> None:
         """The reference's turn at a layer, on the layer's own tensors."""
@@ -107,7 +107,7 @@ class Forward:
             found = values.get(f"{kind}_{slots}", values.get(slots)) if slots else None
             if found is not None:
                 written = found[found >= 0]
-                self.rows[name, layer] = written, rows_of(tensors[name])[written].copy()
+                self.rows[name, layer] = written, rows_of(tensors[name])[written]
 
     def tolerance(self, specs: Sequence[TensorSpec]) -> dict[str, Callable[..., Any]]:
         """A comparer for each output: the streams, and the rows that were written of each layer's caches."""
@@ -115,7 +115,7 @@ class Forward:
         return {name: self.compare_streams if name == "x_next" else self.comparer_of_rows(name) for name in outputs}
 
     def compare_streams(self, actual: np.ndarray, expected: np.ndarray, **_: Any) -> tuple[bool, str]:
-        """Each token's streams, by the error that the depth allows; `expected` is what the reference came to."""
+        """Each token's streams beside those that the reference came to on its way (`expected` was made before)."""
         assert self.streams is not None
         errors = relative_errors(actual.reshape(len(actual), -1), self.streams.reshape(len(actual), -1))
         return judged("x_next", errors, allowed(self.layers), LARGEST_ERROR)

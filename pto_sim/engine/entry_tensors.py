@@ -31,6 +31,8 @@ def entry_tensor(run: Run, name: str, direction: str, array: np.ndarray, dtype: 
         stack = array.stack if isinstance(array, StackedArray) else None
         storage = Storage(index, dtype, flat, shared=stack is None, is_input=direction == "in")
         storage.stack = stack
+        if stack is not None:
+            stack.begin()
     for observer in run.observers:
         observer.on_tensor(index, storage.elements)
     return Tensor(run, storage, shape, name=name)

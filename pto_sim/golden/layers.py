@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -59,11 +58,6 @@ class LayerStacks:
     def part(self, name: str, layer: int) -> np.ndarray:
         """What the stack of `name` holds for `layer` now."""
         return self._stacks[name].part(list(self._layers[name]).index(layer))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all parts of all stacks would take."""
-        return sum(s.count * math.prod(s.part_shape) * s.dtype.itemsize for s in self._stacks.values())
 
     def _make(self, layer: int) -> None:
         """Fill what is missing of a layer, and let the reference go along."""

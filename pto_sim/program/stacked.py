@@ -67,6 +67,11 @@ class Stack:
         found.stack = self
         return found
 
+    def begin(self) -> None:
+        """A run begins: parts that an earlier run, or an attempt of this one, has written are made again."""
+        if self.kept:
+            self._made.clear()
+
     def part(self, index: int) -> np.ndarray:
         """Part `index` of the array, made or not."""
         first = index * self._elements

@@ -11,6 +11,7 @@ import pto_sim.language as pl
 from pto_sim import golden
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.stacked import Stack, StackedArray
+from pto_sim.testing import run
 
 LAYERS, ROWS, COLUMNS = 3, 512, 1024  # a part of 2 MiB
 Y = golden.TensorSpec("y", [8, 64], np.float32, is_output=True)
@@ -137,6 +138,14 @@ def test_a_kernel_takes_one_layer_at_a_time():
         assert (model.stacks.part("cache", layer) == 10 * layer + layer + 6).all()
     if hasattr(mmap, "MADV_DONTNEED"):
         assert model.alive[2] == [False, True, True], "the view of a layer lives until the next one is bound"
+
+
+def test_a_second_run_starts_from_what_the_first_one_found():
+    model = Model()
+    stacks = [model.stacks.stacked(name, range(LAYERS)).initial_array(0) for name in ("weights", "cache")]
+    first, second = (run(add_layers, [*stacks, np.zeros((8, 64), np.float32)], timing=False) for _ in range(2))
+    assert (first.outputs["y"] == 20 + 3).all() and (second.outputs["y"] == 20 + 3).all()
+    assert [layer for layer, *_ in model.seen] == [0, 1, 2], "a reference that goes along goes once"
 
 
 def test_an_output_in_parts_needs_a_comparer_of_its_own():
