@@ -16,6 +16,8 @@ __all__ = [
     "cmp", "cmps", "mrgsort", "part_add", "part_max", "part_min", "part_mul", "random", "sel", "sels", "sort32", "tri",
 ]  # fmt: skip
 
+_UNSIGNED = ("UINT8", "UINT16", "UINT32")
+
 
 def _wrong(run: Run, rule: str, values: str, hint: str) -> KernelError:
     return KernelError("PTO206", rule, site=run.site(), values=values, hint=hint)
@@ -63,9 +65,22 @@ def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
 
 
 def sels(mask: Tile, src: Any, tmp: Any, scalar: Any = None) -> Tile:
-    """src where the packed mask's bit is set, else a number."""
+    """src where the packed mask's bit is set, else a number. A constant takes src's type: -3.0 stands for -3.
+
+    A number with a fraction is refused (pypto: python/pypto/ir/op/tile_ops.py, _normalize_sels_scalar_operand).
+    """
     run = require_run("pl.sels")
-    return run.compute.apply("sels", (mask, src, tmp if scalar is None else scalar), {})
+    number = tmp if scalar is None else scalar
+    if type(number) is float and number.is_integer() and isinstance(src, Tile) and src.dtype.kind in ("int", "uint"):
+        number = int(number)
+    if type(number) is int and isinstance(src, Tile) and src.dtype.name in _UNSIGNED:
+        number = _same_bits(number, 8 * src.dtype.nbytes)
+    return run.compute.apply("sels", (mask, src, number), {})
+
+
+def _same_bits(number: int, bits: int) -> int:
+    """The unsigned number with the bits of a negative one; upstream hands the instruction a signed number."""
+    return number + (1 << bits) if -(1 << bits - 1) <= number < 0 else number
 
 
 def sort32(x: Any, idx: Any) -> Tile:
