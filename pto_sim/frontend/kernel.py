@@ -24,7 +24,7 @@ from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import DynVar, Extents, plain
 from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import bound_names, leaves_flow_to_python, parameter_names
-from pto_sim.frontend.reach import closure_values, named_kernels, surroundings_of, visible
+from pto_sim.frontend.reach import closure_values, free_names, named_kernels, surroundings_of, visible
 from pto_sim.frontend.rewrite import RUNTIME, rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.variants import Variant, apply_variant
@@ -77,6 +77,11 @@ class KernelFunction(KernelCallee):
     def tree(self) -> ast.FunctionDef:
         """The function's syntax tree. Do not change it."""
         return function_tree(self.function)
+
+    @functools.cached_property
+    def free_names(self) -> tuple[str, ...]:
+        """What its source names and does not bind itself."""
+        return free_names(self.tree)
 
     @functools.cached_property
     def lockstep(self) -> bool:

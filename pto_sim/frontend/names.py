@@ -65,45 +65,6 @@ def called_attribute(node: ast.AST) -> str | None:
     return node.func.id if isinstance(node.func, ast.Name) else None
 
 
-def definitely_bound(statements: Sequence[ast.stmt]) -> set[str]:
-    """Names that are bound whenever the statements have run to their end."""
-    result: set[str] = set()
-    for node in statements:
-        if isinstance(node, ast.If):
-            result |= definitely_bound(node.body) & definitely_bound(node.orelse)
-        elif isinstance(node, ast.With):
-            result |= bound_names([item.optional_vars for item in node.items if item.optional_vars is not None])
-            if called_attribute(node.items[0].context_expr) != "spmd":
-                result |= definitely_bound(node.body)
-        elif not isinstance(node, (ast.For, ast.While)):
-            result |= bound_names([node])
-    return result
-
-
-def exposed_names(statements: Sequence[ast.stmt]) -> set[str]:
-    """Names whose value from before the statements may be read by them."""
-    exposed: set[str] = set()
-    bound: set[str] = set()
-    for node in statements:
-        exposed |= _exposed(node) - bound
-        bound |= definitely_bound([node])
-    return exposed
-
-
-def _exposed(node: ast.stmt) -> set[str]:
-    if isinstance(node, ast.If):
-        return loaded_names([node.test]) | exposed_names(node.body) | exposed_names(node.orelse)
-    if isinstance(node, ast.For):
-        return loaded_names([node.iter]) | (exposed_names(node.body) - bound_names([node.target]))
-    if isinstance(node, ast.While):
-        return loaded_names([node.test]) | exposed_names(node.body)
-    if isinstance(node, ast.With):
-        heads = [item.context_expr for item in node.items]
-        names = bound_names([item.optional_vars for item in node.items if item.optional_vars is not None])
-        return loaded_names(heads) | (exposed_names(node.body) - names)
-    return loaded_names([node])
-
-
 def leaves_flow_to_python(function: ast.FunctionDef) -> bool:
     """Whether a function has loops or branches that the rewrite does not turn into calls."""
     for node in ast.walk(function):

@@ -36,14 +36,25 @@ def named_callees(kernel: KernelFunction) -> dict[str, KernelCallee]:
     space = visible(kernel)
     program = getattr(kernel, "program", None)
     methods = program.methods if program is not None else {}
-    own = bound_names(kernel.tree.body) | set(parameter_names(kernel.tree))
     found: dict[str, KernelCallee] = {}
-    for node in ast.walk(kernel.tree):
-        if isinstance(node, ast.Name) and node.id not in own and isinstance(space.get(node.id), KernelCallee):
-            found[node.id] = space[node.id]
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self" and node.attr in methods:
-            found[f"self.{node.attr}"] = methods[node.attr]
+    for name in kernel.free_names:
+        if isinstance(space.get(name), KernelCallee):
+            found[name] = space[name]
+        elif name.startswith("self.") and name[5:] in methods:
+            found[name] = methods[name[5:]]
     return found
+
+
+def free_names(function: ast.FunctionDef) -> tuple[str, ...]:
+    """Names that a function uses and does not bind, and `self.<name>`, in the order of the tree, each once."""
+    own = bound_names(function.body) | set(parameter_names(function))
+    found: dict[str, None] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node.id not in own:
+            found[node.id] = None
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            found[f"self.{node.attr}"] = None
+    return tuple(found)
 
 
 def named_kernels(kernel: KernelFunction) -> dict[str, Any]:

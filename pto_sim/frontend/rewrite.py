@@ -27,8 +27,6 @@ from pto_sim.frontend.declared_calls import declared_call, task_names
 from pto_sim.frontend.names import (
     bound_names,
     called_attribute,
-    definitely_bound,
-    exposed_names,
     leaves_loop,
     loaded_names,
     never_changes,
@@ -36,6 +34,7 @@ from pto_sim.frontend.names import (
 )
 from pto_sim.frontend.predicates import mark_predicates
 from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
+from pto_sim.frontend.statement_names import StatementNames
 from pto_sim.frontend.typed_names import TypedNames
 
 RUNTIME = "__pto"
@@ -46,28 +45,30 @@ _NAMED = frozenset({"create_tensor", "create_tile", "create"})
 
 
 def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
-    """A rewritten copy of `function`, without decorators and annotations. renames: see `typed_names.TypedNames`."""
-    result = copy.deepcopy(function)
+    """Rewrite `function` in place, and drop its decorators and annotations. renames: see `typed_names.TypedNames`."""
     runtime_names = RuntimeNames(function)
-    result.decorator_list = []
-    result.returns = None
-    for argument in [*result.args.posonlyargs, *result.args.args, *result.args.kwonlyargs]:
+    function.decorator_list = []
+    function.returns = None
+    for argument in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]:
         argument.annotation = None
-    mark_predicates(result, RUNTIME)
-    locals_ = bound_names(result.body) | set(parameter_names(result))
-    rewriter = _Rewriter(locals_, set(parameter_names(result)), runtime_names, renames)
-    result.body = rewriter.statements(result.body)
-    return ast.fix_missing_locations(result)
+    mark_predicates(function, RUNTIME)
+    names = StatementNames(function.body)
+    rewriter = _Rewriter(names.bound(function.body), set(parameter_names(function)), runtime_names, names, renames)
+    function.body = rewriter.statements(function.body)
+    return ast.fix_missing_locations(function)
 
 
 class _Rewriter:
-    """Walks statements in order, knowing which names are bound so far."""
+    """Walks statements in order, knowing which names are bound so far. names: of the statements as they were."""
 
-    def __init__(self, locals_: set[str], bound: set[str], runtime_names: RuntimeNames, renames: bool) -> None:
-        self._locals = locals_
+    def __init__(
+        self, own: set[str], parameters: set[str], runtime_names: RuntimeNames, names: StatementNames, renames: bool
+    ) -> None:
+        self._locals = own | parameters
         self._runtime_names = runtime_names
-        self._bound = set(bound)
-        self._typed = TypedNames(bound, renames)
+        self._names = names
+        self._bound = set(parameters)
+        self._typed = TypedNames(parameters, names, renames)
         self._count = 0
         self._following: list[ast.stmt] = []
 
@@ -81,7 +82,7 @@ class _Rewriter:
     def statements(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """The statements of one list, in order."""
         result: list[ast.stmt] = []
-        known = [definitely_bound([statement]) | _bound_by_loop(statement) for statement in statements]
+        known = [self._names.definite([statement]) | self._bound_by_loop(statement) for statement in statements]
         for position, statement in enumerate(statements):
             outer = self._following
             self._following = [*statements[position + 1 :], *outer]
@@ -89,6 +90,13 @@ class _Rewriter:
             self._following = outer
             self._bound |= known[position]
         return result
+
+    def _bound_by_loop(self, node: ast.stmt) -> set[str]:
+        """Names that a loop leaves bound: they are used after it as if it had run at least once."""
+        if not isinstance(node, (ast.For, ast.While)):
+            return set()
+        inner = self._names.definite(node.body).union(*(self._bound_by_loop(statement) for statement in node.body))
+        return inner | (bound_names([node.target]) if isinstance(node, ast.For) else set())
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.If):
@@ -169,7 +177,7 @@ class _Rewriter:
 
     def _leaving(self, node: ast.With) -> list[ast.stmt]:
         """The last statements of a `pl.at`: what it binds and what is read after it leaves the task."""
-        names = definitely_bound(node.body) & exposed_names(self._following)
+        names = self._names.definite(node.body) & self._names.exposed(self._following)
         last = node.body[-1]
         return [
             _at(last, ast.Assign([_store(name)], _call("leaving", ast.Constant(name), _load(name))))
@@ -186,10 +194,10 @@ class _Rewriter:
                 other_arm()
                 node.orelse = self.block(node.orelse)
             return [node]
-        later = exposed_names(self._following)
-        changed = bound_names([*node.body, *node.orelse])
-        names = sorted(changed & self._bound & (later | exposed_names(node.orelse)))
-        new = sorted((definitely_bound(node.body) & definitely_bound(node.orelse) & later) - self._bound)
+        later = self._names.exposed(self._following)
+        changed = self._names.bound([*node.body, *node.orelse])
+        names = sorted(changed & self._bound & (later | self._names.exposed(node.orelse)))
+        new = sorted((self._names.definite(node.body) & self._names.definite(node.orelse) & later) - self._bound)
         late = sorted((changed & later) - self._bound - set(new))
         branch, arm = self._fresh("branch"), self._fresh("arm")
         condition = self._expression(node.test)
@@ -267,15 +275,15 @@ class _Rewriter:
         if isinstance(node.iter, ast.Call) and any(k.arg == "init_values" for k in node.iter.keywords):
             return self._carrying(node)
         targets = bound_names([node.target])
-        again = copy.deepcopy(node.body)
-        later = exposed_names(self._following)
-        changed = bound_names(node.body)
-        names = sorted((changed & self._bound & (later | exposed_names(node.body))) - targets)
+        ids = task_names(node.body)
+        later = self._names.exposed(self._following)
+        changed = self._names.bound(node.body)
+        names = sorted((changed & self._bound & (later | self._names.exposed(node.body))) - targets)
         late = sorted(((changed | targets) - self._bound) & later)
         bounds = node.iter.args if isinstance(node.iter, ast.Call) else []
         plain = called_attribute(node.iter) not in LOOPS or self._is_constant(bounds)
         outer_following, outer_bound = self._following, set(self._bound)
-        self._following, self._bound = [*again, *outer_following], self._bound | targets
+        self._following, self._bound = [*node.body, *outer_following], self._bound | targets
         with self._typed.loop(node):
             node.body = self.block(node.body)
         self._following, self._bound = outer_following, outer_bound
@@ -283,7 +291,7 @@ class _Rewriter:
         node.body = [*copy.deepcopy(settle), *node.body]
         if plain:
             if called_attribute(node.iter) == "parallel":
-                return [*first, *self._carrying_ids(node, set(names) & task_names(again)), *settle]
+                return [*first, *self._carrying_ids(node, set(names) & ids), *settle]
             return [*first, node, *settle]
         loop, part = self._fresh("loop"), self._fresh("part")
         start = _at(node, ast.Assign([_store(loop)], _call("loop", node.iter, _tuple(names), _strings(late))))
@@ -299,14 +307,6 @@ class _Rewriter:
         note = _at(node, ast.Assign([_store(shapes)], _call("carried", _tuple(names))))
         settled = ast.Call(_method(shapes, "settle"), [_tuple(names)], [])
         return [note], [_at(node, ast.Assign([_store_tuple(names)], settled))]
-
-
-def _bound_by_loop(node: ast.stmt) -> set[str]:
-    """Names that a loop leaves bound: they are used after it as if it had run at least once."""
-    if not isinstance(node, (ast.For, ast.While)):
-        return set()
-    inner = definitely_bound(node.body).union(*(_bound_by_loop(statement) for statement in node.body))
-    return inner | (bound_names([node.target]) if isinstance(node, ast.For) else set())
 
 
 def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:

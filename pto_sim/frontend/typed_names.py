@@ -11,13 +11,14 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from pto_sim.frontend.names import bound_names, exposed_names
+from pto_sim.frontend.statement_names import StatementNames
 
 
 class TypedNames:
     """The depth at which each name was bound first, while a function is walked in order."""
 
-    def __init__(self, parameters: Iterable[str], renames: bool) -> None:
+    def __init__(self, parameters: Iterable[str], names: StatementNames, renames: bool) -> None:
+        self._names = names
         self._renames = renames
         self._depth = 0
         self._first = dict.fromkeys(parameters, 0)
@@ -53,8 +54,8 @@ class TypedNames:
     @contextmanager
     def loop(self, node: ast.For) -> Iterator[None]:
         """The body of a loop: a name of a sibling block is carried if the body reads it first, else it is new."""
-        exposed = exposed_names(node.body)
-        assigned = bound_names([s for s in node.body if isinstance(s, (ast.Assign, ast.AnnAssign))])
+        exposed = self._names.exposed(node.body)
+        assigned = self._names.bound([s for s in node.body if isinstance(s, (ast.Assign, ast.AnnAssign))])
         for name in assigned:
             if self._first.get(name) == self._depth + 1:
                 if name in exposed:

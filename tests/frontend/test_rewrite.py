@@ -11,8 +11,8 @@ import pytest
 
 import pto_sim.language as pl
 from pto_sim.engine import run_kernel
-from pto_sim.frontend.names import exposed_names
 from pto_sim.frontend.rewrite import rewrite
+from pto_sim.frontend.statement_names import exposed_names
 from pto_sim.program.options import RunOptions
 
 N = 4

@@ -122,7 +122,8 @@ def dead_arguments(function: ast.FunctionDef, around: Surroundings) -> Iterator[
 
     pypto: src/ir/transforms/utils/stmt_dependency_analysis.cpp (InOutUseDisciplineChecker).
     """
-    if not around.group:
+    tasks = any(callee.kind == "task" for callee in (*around.callees.values(), *around.methods.values()))
+    if tasks and not around.group:
         yield from _Discipline(around).block(function.body, {})
 
 

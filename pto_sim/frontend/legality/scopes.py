@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from pto_sim.frontend.legality.problem import Problem, problem
 from pto_sim.frontend.legality.surroundings import BUILTINS, Surroundings
-from pto_sim.frontend.names import bound_names, called_attribute, exposed_names, parameter_names
+from pto_sim.frontend.names import bound_names, called_attribute, parameter_names
+from pto_sim.frontend.statement_names import exposed_names
 
 
 def rebound_handles(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
