@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 
 from ascend_model.dep_pool import DepListPool, SpillPool, no_room
+from ascend_model.map_entries import MapEntries
 from ascend_model.ring import (
     DEP_POOL_OVERFLOW,
     FLOW_CONTROL_DEADLOCK,
@@ -76,8 +77,7 @@ class Orchestration:
         self._consumers = [0] * count
         self._released = [0] * count
         self._pins: list[tuple[int, ...]] = [()] * count
-        self._map_entries = 0
-        self._map_seen = [0] * RING_COUNT
+        self._map = MapEntries(sizes.tensormap)
         self._scopes: list[_Scope] = []
         self._rows: list[ScopeReading | None] = []
         self.samples: list[dict[str, object]] = []
@@ -142,7 +142,7 @@ class Orchestration:
         ring, pool = self.rings[scope.ring], self._pools[scope.ring]
         if self._prompt_samples:
             ring.refresh()
-            self._forget_retired(ring)
+            self._map.free_retired(ring)
         record: dict[str, object] = {
             "site": os.path.basename(scope.site),
             "phase": phase,
@@ -154,7 +154,7 @@ class Orchestration:
             "heap_end": ring.heap.head_bytes,
             "dep_pool_start": pool.tail,
             "dep_pool_end": pool.top,
-            "tensormap": self._map_entries,
+            "tensormap": self._map.used,
         }
         self.samples.append(record)
         return record
@@ -177,9 +177,11 @@ class Orchestration:
         if nbytes > ring.heap.size_bytes:
             raise self.fault(task, Blocked.HEAP)
         result = ring.try_allocate(nbytes)
-        self._forget_retired(ring)
         if not isinstance(result, Allocation):
             return result
+        self._map.allocated(ring, result.local_id)
+        if self.workload.tasks[task].kind != "ALLOC":
+            self._map.look(ring, result.local_id)
         self._ring_of[task], self._local[task] = ring.index, result.local_id
         self._members[ring.index].append(task)
         self._blocks.append(
@@ -206,7 +208,7 @@ class Orchestration:
         spill = self._spills[ring.index]
         if not spill.has_room(len(edges), ring.last_alive):
             return Blocked.DEP_POOL
-        if not self._map_has_room(record.registered_outputs):
+        if not self._map.has_room(record.registered_outputs, self.rings):
             return Blocked.TENSORMAP
         waits = [edge.producer for edge in edges if edge.wait]
         live = sum(1 for producer in waits if not self.completed[producer])
@@ -216,7 +218,7 @@ class Orchestration:
             return Blocked.DEP_POOL
         spill.add(len(edges))
         pool.add(live)
-        self._map_entries += record.registered_outputs
+        self._map.add(ring, self._local[task], record.registered_outputs)
         self._pins[task] = tuple(edge.producer for edge in edges if edge.retain)
         for edge in edges:
             self._consumers[edge.producer] -= not edge.retain
@@ -237,19 +239,6 @@ class Orchestration:
                 self._consumers[edge.producer] += 1
             self._claimed = (task, edges)
         return self._claimed[1]
-
-    def _map_has_room(self, entries: int) -> bool:
-        """Under pressure what has retired in any ring makes room: the one map is shared."""
-        if self._map_entries + entries > self.sizes.tensormap:
-            for ring in self.rings:
-                self._forget_retired(ring)
-        return self._map_entries + entries <= self.sizes.tensormap
-
-    def _forget_retired(self, ring: TaskRing) -> None:
-        """TensorMap entries of retired tasks are freed when the orchestrator looks at their ring."""
-        for local in range(self._map_seen[ring.index], ring.last_alive):
-            self._map_entries -= self.workload.tasks[self._members[ring.index][local]].registered_outputs
-        self._map_seen[ring.index] = ring.last_alive
 
     # -- retirement ---------------------------------------------------------------------------------------
 
@@ -370,7 +359,7 @@ class Orchestration:
             code, text = DEP_POOL_OVERFLOW, f"{who}: ring {ring.index}: {needed}"
         else:
             code = TENSORMAP_OVERFLOW
-            text = tensormap_is_full(who, self._map_entries, self.sizes.tensormap, record.registered_outputs)
+            text = tensormap_is_full(who, self._map.used, self.sizes.tensormap, record.registered_outputs)
         return self._fault(code, text, self.state(nbytes))
 
     def _fault(self, code: int, text: str, state: RingState | None = None) -> RingFault:

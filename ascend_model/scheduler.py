@@ -22,7 +22,10 @@ from ascend_model.steps import Step, latest
 Progressed = Generator[simpy.Event, Any, bool]
 
 MAX_DEFERRED_RELEASES = 256
-"""A thread lets go of producers when it has nothing else to do, or after so many completed tasks."""
+"""A thread lets go of producers when it has nothing else to do, or when it has put off so many completed tasks.
+
+simpler: runtime/scheduler/scheduler_completion.cpp, scheduler_dispatch.cpp, PTO2_DEFERRED_RELEASE_CAP.
+"""
 
 DUMMIES_PER_ITERATION = 8
 
@@ -126,10 +129,17 @@ class Scheduler:
                 released.append(consumer)
         for consumer in released:
             state.propagate(consumer, step)
-        self._deferred.append(run.index)
-        if len(self._deferred) >= MAX_DEFERRED_RELEASES:
-            self._let_go()
+        self._put_off(run)
         state.completed(run)
+
+    def _put_off(self, run: TaskRun) -> None:
+        """Notes that a completed task has yet to let go: one that ran makes room in a full list and then joins it, one
+        without a kernel joins it and then empties it if it is full."""
+        if run.cores and len(self._deferred) >= MAX_DEFERRED_RELEASES:
+            self._let_go()
+        self._deferred.append(run.index)
+        if not run.cores and len(self._deferred) >= MAX_DEFERRED_RELEASES:
+            self._let_go()
 
     def _let_start(self, blocks: list[BlockRun], step: Step) -> Generator[simpy.Event, Any, None]:
         """Rings the doorbells of staged blocks, core by core."""

@@ -160,6 +160,35 @@ def test_a_thread_that_is_never_idle_releases_after_256_tasks() -> None:
     assert wait.end_us == pytest.approx(gate_told + 255 * 2, abs=1e-2)
 
 
+def test_a_task_that_has_run_empties_a_full_list_before_it_joins() -> None:
+    """The gate and 254 dummies are put off, then two tasks that ran are seen: the second finds the list full.
+
+    simpler: scheduler_completion.cpp; a dummy (scheduler_dispatch.cpp) empties the list that it has filled itself.
+    """
+    script = Script()
+    gate = script.task("AIC", name="gate", streams=(0,))
+    script.begin()
+    script.task(name="first", streams=(1,))
+    script.end()
+    script.task(name="second", streams=(1,))
+    script.begin()
+    for count in (127, 127):
+        for _ in range(count):
+            script.task("DUMMY", needs=(gate,), retain=False)
+        script.end()
+        script.begin()
+    script.task("DUMMY", name="late")
+    script.end()
+    sizes = RingSizes(task_window=(1024, 256, 1024, 1024))
+    workload = script.build((lasting(2000, Core.AIC), lasting(2630)))
+    timeline = simulate(workload, round_chip(), heap_bytes=sizes, cores=1)
+    ended = {step.what: step.end_us for step in timeline.runtime_phases}
+    (wait,) = [step for step in timeline.runtime_phases if step.reason == "capacity"]
+    assert wait.what == "orchestrator: late waits for task window"
+    assert ended["scheduler 0: complete first"] > ended["scheduler 0: complete t256"]
+    assert wait.end_us == ended["scheduler 0: complete second"] > ended["scheduler 0: complete first"]
+
+
 @pytest.mark.parametrize(
     ("clusters", "busy", "kind", "sync"),
     [
