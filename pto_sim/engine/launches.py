@@ -173,9 +173,9 @@ class TaskInProgress:
             observer.on_task_end(self.index, self.record)
 
     def _argument(self, tensor: Tensor, used: list[bool]) -> TaskArg:
-        offset, shape, strides = tensor.in_buffer()
-        no_dep = tensor.no_dep or tensor.storage.tensor in self.no_dep
-        return TaskArg(tensor.storage.tensor, used[0], used[1], offset, shape, strides, tensor.alias, no_dep)
+        number = tensor.storage.tensor
+        no_dep = tensor.no_dep or number in self.no_dep
+        return TaskArg(number, used[0], used[1], tensor.offset, tensor.shape, tensor.strides, tensor.alias, no_dep)
 
 
 class Spmd:

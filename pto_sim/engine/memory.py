@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.placement import place
 from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
@@ -47,8 +48,13 @@ class Memory:
         return tile
 
     def assign(self, target: Tensor | Tile, index: Any, value: Any) -> None:
-        """`x[index] = value` inside a task: a store to GM, or an update of a tile in place."""
+        """`x[index] = value`: in a task a store to GM, or an update of a tile in place; outside it an assemble."""
         run = self.run
+        if run.core is None and isinstance(target, Tensor) and isinstance(value, Tensor):
+            window = parse_subscript(run, target.shape, index)
+            if window.sizes == (1,) * (target.ndim - value.ndim) + value.shape:
+                place(run, target, value, window.offsets)
+                return
         run.task_core("an assignment to a tensor's elements")
         window = parse_subscript(run, target.shape, index)
         if isinstance(value, Tensor):

@@ -25,7 +25,7 @@ Strides = tuple[int, ...]
 
 
 def place(run: Run, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> None:
-    """`value` becomes the window of `target` at `offsets`. Raises KernelError (PTO202, PTO203) if it cannot."""
+    """`value` becomes the window of `target` at `offsets`. Raises KernelError (PTO202, PTO203, PTO204) if it cannot."""
     sizes = (1,) * (target.ndim - value.ndim) + value.shape
     window = run.memory.view(target, Window(tuple(int(o.__index__()) for o in offsets), sizes, ()))
     value.check_alive()
@@ -36,6 +36,14 @@ def place(run: Run, target: Tensor, value: Tensor, offsets: tuple[Any, ...]) -> 
             site=run.site(),
             values=f"{target!r}, {value!r}",
             hint="cast it in the task that makes it",
+        )
+    if run.recorder.tensors[value.storage.tensor].origin == "entry":
+        raise KernelError(
+            "PTO204",
+            "an assemble in orchestration moves no bytes: an argument can only be copied by a task",
+            site=run.site(),
+            values=f"{value!r} into {target!r}",
+            hint="put it inside `with pl.at(level=pl.Level.CORE_GROUP):`",
         )
     target.storage.own()
     window.array()[...] = value.array().reshape(sizes)

@@ -1,4 +1,9 @@
-"""The bits of a tile or a tensor read as another element type (pypto: src/ir/op/reinterpret_view_semantics)."""
+"""The bits of a tile read as another element type (pypto: include/pypto/ir/reinterpret_view_semantics.h).
+
+A tensor in GM is loaded whole first: the compiler knows such a view of tiles only, and none in orchestration, where the
+runtime's tensors cannot change their element type (pypto: src/codegen/tensor_op_codegen.cpp, tensor.reinterpret_view;
+src/ir/transforms/op_conversion_registry.cpp).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pto_sim.engine.storage import StorageAlias, Tensor, element_count, row_major
+from pto_sim.engine.storage import Tensor, element_count
 from pto_sim.engine.tile import Tile
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.element_support import unsupported_element
@@ -17,78 +22,58 @@ if TYPE_CHECKING:
     from pto_sim.engine.run import Run
 
 Shape = tuple[int, ...]
+_NOT_ADDRESSED = frozenset({"BOOL", "INDEX"})
 
 
-def reinterpreted(run: Run, value: Tensor | Tile, dtype: DataType, shape: Shape | None) -> Tensor | Tile:
-    """The same bits as another element type. Raises KernelError (PTO202) if the bytes do not fit the shape."""
+def reinterpreted(run: Run, value: Tensor | Tile, dtype: DataType, shape: Shape | None) -> Tile:
+    """The same bits as another element type: by itself the contiguous axis changes, else `shape` has as many bytes.
+
+    Raises KernelError: PTO204 in orchestration, PTO202 if the bytes do not fit the shape.
+    """
+    core = run.task_core("pl.reinterpret_view")
     if dtype.numpy is None:
         raise unsupported_element(dtype, run.site(), "an on-chip buffer")
-    last = value.shape[-1] * value.dtype.nbytes
-    shape = shape or (*value.shape[:-1], last // dtype.nbytes)
-    if element_count(shape) * dtype.nbytes != element_count(value.shape) * value.dtype.nbytes:
-        raise KernelError(
-            "PTO202",
-            "reinterpret_view keeps the number of bytes",
-            site=run.site(),
-            values=f"{value!r} as {list(shape)} {dtype.name}",
-            hint="give the shape that has as many bytes",
+    if dtype is value.dtype or dtype.name in _NOT_ADDRESSED:
+        raise _error(
+            run, "reinterpret_view changes the element type, to one that fills whole bytes", value, None, dtype,
+            "pl.reshape(x, shape) for another shape, pl.cast(x, target_type=t) for other values",
+        )  # fmt: skip
+    tile = run.memory.materialize(value) if isinstance(value, Tensor) else value
+    own = _scaled(tile, tile.shape, dtype)
+    wanted = shape or own
+    if wanted is None or element_count(wanted) * dtype.nbytes != element_count(tile.shape) * tile.dtype.nbytes:
+        raise _error(
+            run, "reinterpret_view keeps the number of bytes", value, shape, dtype, "give the shape that has them"
         )
-    if isinstance(value, Tensor):
-        return _tensor(run, value, dtype, shape)
-    core = run.task_core("pl.reinterpret_view")
-    data = np.ascontiguousarray(value.resolve())
-    out = data.reshape(len(data), -1).view(dtype.numpy).reshape(len(data), *shape)
-    type_ = ValueType(shape, dtype.name, "tile")
-    view = core.make_tile(out, type_, dtype, root=value.root)
-    view.explicit = value.explicit
-    core.record(run.memory.signature("reshape", (value.type,), type_, ()), view.number, (value.number,))
+    valid = tile.valid
+    if valid is not None:
+        valid = _scaled(tile, valid, dtype)
+        if valid is None or wanted != own:
+            raise _error(
+                run, "a partly valid tile keeps its axes under another type", value, shape, dtype,
+                f"leave shape= out, and end the valid part {list(tile.valid or ())} at a whole element",
+            )  # fmt: skip
+    data = np.ascontiguousarray(tile.resolve())
+    out = data.reshape(len(data), -1).view(dtype.numpy).reshape(len(data), *wanted)
+    type_ = ValueType(wanted, dtype.name, "tile")
+    view = core.make_tile(out, type_, dtype, root=tile.root, valid=valid)
+    view.explicit = tile.explicit
+    core.record(run.memory.signature("reshape", (tile.type,), type_, ()), view.number, (tile.number,))
     return view
 
 
-def _tensor(run: Run, tensor: Tensor, dtype: DataType, shape: Shape) -> Tensor:
-    if dtype.nbytes == tensor.dtype.nbytes:
-        packed = run.memory.reshape(tensor, shape)
-        assert isinstance(packed, Tensor)
-        strides, offset, alias, valid = packed.strides, packed.offset, packed.alias, packed.valid
-    else:
-        strides, offset, alias = row_major(shape), _offset(run, tensor, dtype), -1
-        valid = None if tensor.valid is None else _valid(run, tensor, dtype, shape)
-    view = Tensor(run, StorageAlias(tensor.storage, dtype), shape, strides, offset, tensor.name)
-    view.alias, view.valid = alias, valid
-    if run.core is not None:
-        view.argument = tensor.argument
-    return view
+def _scaled(tile: Tile, extents: Shape, dtype: DataType) -> Shape | None:
+    """Extents with the contiguous axis counted in `dtype`, None if it ends inside an element.
 
-
-def _offset(run: Run, tensor: Tensor, dtype: DataType) -> int:
-    """Where a packed tensor starts, in elements of another width. Raises KernelError (PTO202)."""
-    tensor.check_alive()
-    start = tensor.offset * tensor.dtype.nbytes
-    if tensor.strides != row_major(tensor.shape) or start % dtype.nbytes:
-        raise KernelError(
-            "PTO202",
-            "a tensor read as a type of another width is packed and starts at one of its elements",
-            site=run.site(),
-            values=f"shape {list(tensor.shape)}, strides {list(tensor.strides)}, starts at byte {start}; "
-            f"{dtype.name} has {dtype.nbytes} bytes",
-            hint="reinterpret the whole tensor, then slice it",
-        )
-    return start // dtype.nbytes
-
-
-def _valid(run: Run, tensor: Tensor, dtype: DataType, shape: Shape) -> Shape:
-    """The valid shape of a partly valid tensor in elements of another width: its last axis is scaled.
-
-    Raises KernelError (PTO202) if that is no whole number of elements, or the shape has other axes.
+    That axis is the last one; a tile [M, 1] that the author made is stored column by column.
     """
-    assert tensor.valid is not None
-    size = tensor.valid[-1] * tensor.dtype.nbytes
-    if shape[:-1] != tensor.shape[:-1] or size % dtype.nbytes:
-        raise KernelError(
-            "PTO202",
-            "a partly valid tensor keeps its axes under another type",
-            site=run.site(),
-            values=f"{list(tensor.shape)}, valid {list(tensor.valid)}, as {list(shape)} {dtype.name}",
-            hint="leave shape= out, and end the valid part at a whole element",
-        )
-    return (*tensor.valid[:-1], size // dtype.nbytes)
+    axis = len(extents) - (2 if tile.explicit and len(extents) > 1 and tile.shape[-1] == 1 else 1)
+    count, rest = divmod(extents[axis] * tile.dtype.nbytes, dtype.nbytes)
+    return None if rest else (*extents[:axis], count, *extents[axis + 1 :])
+
+
+def _error(
+    run: Run, rule: str, value: Tensor | Tile, shape: Shape | None, dtype: DataType, hint: str
+) -> KernelError:  # fmt: skip
+    target = dtype.name if shape is None else f"{list(shape)} {dtype.name}"
+    return KernelError("PTO202", rule, site=run.site(), values=f"{value!r} as {target}", hint=hint)

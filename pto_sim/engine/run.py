@@ -26,7 +26,7 @@ from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder, accessed, cut_short
 from pto_sim.engine.scopes import ScopeStack
-from pto_sim.engine.storage import StorageAlias, Tensor
+from pto_sim.engine.storage import Tensor
 from pto_sim.engine.transfers import Transfers
 from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
@@ -225,10 +225,7 @@ class Run:
         entry = task.arguments.setdefault(id(argument), (argument, [False, False]))
         entry[1][1 if write else 0] = True
         lanes = core.lanes if lanes is None else lanes
-        box, storage = (offsets, sizes, tensor.strides), tensor.storage
-        if type(storage) is StorageAlias:
-            box = storage.in_buffer(*box)
-        touched = (storage.tensor, write, site, lanes, *box, atomic, core.phase, same)
+        touched = (tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides, atomic, core.phase, same)
         core.recorder.accesses.append(touched)
         if self.observers:
             access = accessed(touched)
@@ -237,10 +234,8 @@ class Run:
 
     def orchestrated(self, tensor: Tensor, write: bool, offsets: np.ndarray, sizes: tuple[int, ...]) -> None:
         """The orchestration read or wrote boxes of a tensor: no task did, and no time is booked for it."""
-        box, storage = (offsets, sizes, tensor.strides), tensor.storage
-        if type(storage) is StorageAlias:
-            box = storage.in_buffer(*box)
-        self.recorder.orchestrated(Access(storage.tensor, write, self.here(), np.zeros(1, np.int32), *box))
+        box = (offsets, sizes, tensor.strides)
+        self.recorder.orchestrated(Access(tensor.storage.tensor, write, self.here(), np.zeros(1, np.int32), *box))
 
     def check_condition(self, condition: Any) -> None:
         """Raises KernelError (PTO252) if something else than a BOOL scalar decides an `if` or a `while`."""

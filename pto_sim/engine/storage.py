@@ -68,66 +68,6 @@ class Storage:
         self._attach(np.empty(0, self.flat.dtype))  # a view would keep the bytes
 
 
-class StorageAlias(Storage):
-    """The bytes of a GM buffer read as another element type, which may be wider or narrower."""
-
-    __slots__ = ("base",)
-
-    def __init__(self, base: Storage, dtype: DataType) -> None:
-        self.base: Storage = base.base if isinstance(base, StorageAlias) else base
-        self.dtype, self.tensor, self.is_input = dtype, base.tensor, base.is_input
-        self.host = None
-        self.stack = self.base.stack
-
-    @property
-    def flat(self) -> np.ndarray:  # type: ignore[override]
-        """The elements, as they are in the buffer now. Bytes after the last whole element are left out."""
-        assert self.dtype.numpy is not None
-        data = self.base.flat.view(np.uint8)
-        return data[: len(data) // self.dtype.nbytes * self.dtype.nbytes].view(self.dtype.numpy)
-
-    @property
-    def words(self) -> np.ndarray:  # type: ignore[override]
-        """The same bytes as unsigned integers of the element's width."""
-        return self.flat.view(_WORDS[self.dtype.nbytes])
-
-    @property
-    def closed_at(self) -> str | None:  # type: ignore[override]
-        """The scope that freed the buffer, if one did."""
-        return self.base.closed_at
-
-    def own(self) -> None:
-        """Make the buffer's bytes private before a write."""
-        self.base.own()
-
-    def in_buffer(
-        self, offsets: np.ndarray, sizes: tuple[int, ...], strides: tuple[int, ...]
-    ) -> tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]:
-        """Boxes of this view in elements of the buffer: offsets, sizes, strides. The edge case is a box of narrower
-        elements that starts or ends inside one of the buffer's: all of that element counts as touched."""
-        here, there = self.dtype.nbytes, self.base.dtype.nbytes
-        if here == there:
-            return offsets, sizes, strides
-        if here > there:
-            ratio = here // there
-            wide = tuple(stride * ratio for stride in strides)
-            if strides and strides[-1] == 1:
-                return offsets * ratio, (*sizes[:-1], sizes[-1] * ratio), (*wide[:-1], 1)
-            return offsets * ratio, (*sizes, ratio), (*wide, 1)
-        ratio = there // here
-        outer = [stride for stride, size in zip(strides[:-1], sizes[:-1], strict=True) if size > 1]
-        if strides[-1:] == (1,) and not any(stride % ratio for stride in outer):
-            first = offsets // ratio
-            last = (offsets + sizes[-1] - 1) // ratio
-            width = int((last - first).max()) + 1
-            return first, (*sizes[:-1], width), (*(stride // ratio for stride in strides[:-1]), 1)
-        # No box of whole elements: everything from the first element to the last.
-        reach = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-        first = offsets // ratio
-        width = int(((offsets + reach) // ratio - first).max()) + 1
-        return first, (width,), (1,)
-
-
 class Tensor:
     """A view of a GM buffer: what a kernel's tensor names hold.
 
@@ -174,13 +114,6 @@ class Tensor:
         if self.run.core is not None:
             result.argument = self.argument
         return result
-
-    def in_buffer(self) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-        """The view in elements of the buffer that `Program.tensors` knows: offset, shape, strides."""
-        if not isinstance(self.storage, StorageAlias):
-            return self.offset, self.shape, self.strides
-        first, shape, strides = self.storage.in_buffer(np.array([self.offset]), self.shape, self.strides)
-        return int(first[0]), shape, strides
 
     @property
     def argument(self) -> Tensor:

@@ -221,7 +221,7 @@ class Transfers:
     def _by_orchestrator(self, kind: str, tensor: Tensor) -> None:
         """Records that the orchestrator itself touches a tensor, for which it waits; once for a run of such lines."""
         recorder = self.run.recorder
-        view = (tensor.storage.tensor, *tensor.in_buffer())
+        view = (tensor.storage.tensor, tensor.offset, tensor.shape, tensor.strides)
         if not recorder.events or recorder.events[-1][:2] != (kind, view):
             recorder.event(kind, view, self.run.here())
 

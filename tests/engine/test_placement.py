@@ -59,3 +59,17 @@ def test_boxes_that_the_window_does_not_have_leave_a_copy() -> None:
     np.testing.assert_array_equal(result.outputs["out"][16:, 32:], -x.reshape(16, 32))
     assert len([event for event in result.program.events if event.kind == "alloc"]) == 1
     assert int(result.written["out"].sum()) == 512
+
+
+@pl.jit
+def assigned(x: pl.Tensor[[16, 32], pl.FP32], out: pl.Out[pl.Tensor[[1, 32, 64], pl.FP32]]):
+    with pl.at(level=CORE):
+        part = pl.add(x, 1.0)
+    out[:, 16:32, 32:64] = pl.reshape(part, [1, 16, 32])
+
+
+def test_a_subscript_write_of_what_a_task_made_is_an_assemble() -> None:
+    x = np.arange(512, dtype=np.float32).reshape(16, 32)
+    result = run_kernel(assigned, [x, np.zeros((1, 32, 64), np.float32)], RunOptions(), [])
+    np.testing.assert_array_equal(result.outputs["out"][0, 16:, 32:], x + 1)
+    assert int(result.written["out"].sum()) == 512

@@ -8,8 +8,6 @@ import pytest
 
 import pto_sim.language as pl
 from pto_sim.engine import run_kernel
-from pto_sim.engine.storage import Storage, StorageAlias
-from pto_sim.program.dtypes import DTYPES
 from pto_sim.program.errors import KernelError
 from pto_sim.program.options import RunOptions
 
@@ -47,16 +45,20 @@ def test_shape_and_layout_together_read_the_memory_column_by_column():
 @pl.jit
 def bits_in_place(x: pl.Tensor[[8, 8], pl.FP32], out: pl.InOut[pl.Tensor[[8, 8], pl.FP32]]):
     with pl.at(level=BLOCK):
-        words = pl.reinterpret_view(out, pl.INT32)
+        words = pl.reinterpret_view(x, pl.INT32)
         words[0:4, :] = pl.full([4, 8], pl.INT32, 0x3F800000)
+        out[:] = pl.reinterpret_view(words, pl.FP32)
 
 
-def test_writing_the_bits_of_a_tensor_writes_the_tensor():
+def test_the_bits_of_a_tensor_are_those_of_a_tile_that_it_is_loaded_to():
+    """pypto: op_conversion_registry.cpp, tensor.reinterpret_view becomes tile.reinterpret_view: x stays as it is."""
     x = RNG.standard_normal((8, 8)).astype(np.float32)
-    out = x.copy()
-    bits_in_place(x, out)
-    np.testing.assert_array_equal(out[:4], 1.0)
-    np.testing.assert_array_equal(out[4:], x[4:])
+    before, out = x.copy(), np.zeros_like(x)
+    run = run_kernel(bits_in_place, [x, out], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["out"][:4], 1.0)
+    np.testing.assert_array_equal(run.outputs["out"][4:], x[4:])
+    np.testing.assert_array_equal(x, before)
+    assert not any(access.write for access in run.program.tasks[0].accesses if access.tensor == 0)
 
 
 @pl.jit
@@ -78,66 +80,56 @@ def wider(x: pl.Tensor[[4, 3, 16], pl.BF16], out: pl.Out[pl.Tensor[[12, 8], pl.I
         out[3 * i : 3 * i + 3, 0:8] = words[3 * i : 3 * i + 3, 0:8]
 
 
-def test_a_tensor_is_read_under_a_wider_type():
-    x, out = RNG.integers(0, 2**16, (4, 3, 16), np.uint16), np.zeros((12, 8), np.int32)
-    wider(x.view(ml_dtypes.bfloat16), out)
-    np.testing.assert_array_equal(out, x.reshape(12, 16).view(np.int32))
-
-
-def test_accesses_are_elements_of_the_buffer():
-    """What the race check and the task graph see is in the buffer's own elements, whatever the view's width."""
-    run = run_kernel(wider, [np.zeros((4, 3, 16), ml_dtypes.bfloat16), np.zeros((12, 8), np.int32)], RunOptions(), [])
-    (task,) = run.program.tasks
-    read = next(access for access in task.accesses if not access.write)
-    assert (list(read.offsets), read.shape, read.strides) == ([0, 48, 96, 144], (3, 16), (16, 1))
-    argument = next(arg for arg in task.args if run.program.tensors[arg.tensor].name == "x")
-    assert (argument.shape, argument.strides, argument.offset) == ((4, 3, 16), (48, 16, 1), 0)
+def test_a_tensor_is_read_under_a_wider_type_and_loaded_whole():
+    x, out = RNG.integers(0, 2**16, (4, 3, 16), np.uint16).view(ml_dtypes.bfloat16), np.zeros((12, 8), np.int32)
+    run = run_kernel(wider, [x, out], RunOptions(), [])
+    np.testing.assert_array_equal(run.outputs["out"], x.reshape(12, 16).view(np.int32))
+    read = next(access for access in run.program.tasks[0].accesses if not access.write)
+    assert (set(read.offsets), read.shape, read.strides) == ({0}, (4, 3, 16), (48, 16, 1))
 
 
 @pl.jit
-def wider_outside(x: pl.Tensor[[8, 16], pl.BF16], out: pl.Out[pl.Tensor[[4, 8], pl.INT32]]):
-    words = pl.reinterpret_view(x, pl.INT32)
-    lower = words[4:8, 0:8]
-    with pl.at(level=BLOCK, name_hint="copy"):
-        out[:] = lower[:, :]
-
-
-def test_an_argument_of_another_width_is_in_elements_of_its_buffer():
-    x, out = RNG.integers(0, 2**16, (8, 16), np.uint16).view(ml_dtypes.bfloat16), np.zeros((4, 8), np.int32)
-    run = run_kernel(wider_outside, [x, out], RunOptions(), [])
-    np.testing.assert_array_equal(run.outputs["out"], x[4:8].view(np.int32))
-    argument = next(arg for arg in run.program.tasks[0].args if run.program.tensors[arg.tensor].name == "x")
-    assert (argument.shape, argument.strides, argument.offset) == ((4, 16), (16, 1), 64)
-
-
-@pytest.mark.parametrize(
-    ("here", "there", "boxes", "expected"),
-    [
-        ("FP32", "INT16", ([4], (2, 6), (16, 1)), ([2], (2, 3), (8, 1))),  # whole elements
-        ("FP32", "INT16", ([5], (2, 2), (16, 1)), ([2], (2, 2), (8, 1))),  # half of element 2, half of 3
-        ("FP32", "INT8", ([3], (1, 1), (99, 1)), ([0], (1, 1), (24, 1))),  # an axis of extent 1 is never stepped along
-        ("FP32", "INT16", ([1], (3, 1), (5, 1)), ([0], (6,), (1,))),  # rows start inside an element: all in between
-        ("INT16", "FP32", ([3], (2, 4), (8, 1)), ([6], (2, 8), (16, 1))),
-        ("INT16", "FP32", ([3], (4, 2), (1, 8)), ([6], (4, 2, 2), (2, 16, 1))),
-    ],
-)
-def test_boxes_of_another_width(here, there, boxes, expected):
-    storage = Storage.unwritten(0, DTYPES[here], 64)
-    offsets, sizes, strides = boxes
-    found = StorageAlias(storage, DTYPES[there]).in_buffer(np.array(offsets), sizes, strides)
-    assert (list(found[0]), found[1], found[2]) == expected
-
-
-@pl.jit
-def cut_first(x: pl.Tensor[[4, 6], pl.BF16], out: pl.Out[pl.Tensor[[4, 2], pl.INT32]]):
-    part = x[:, 1:5]
+def window_of_a_view(x: pl.Tensor[[8, 32], pl.BF16], out: pl.Out[pl.Tensor[[8, 8], pl.INT32]]):
+    part = x[:, 5:21]
     with pl.at(level=BLOCK):
         out[:] = pl.reinterpret_view(part, pl.INT32)
 
 
-def test_a_view_of_another_width_is_packed():
-    with pytest.raises(KernelError, match="is packed and starts at one of its elements"):
-        cut_first(np.zeros((4, 6), ml_dtypes.bfloat16), np.zeros((4, 2), np.int32))
+def test_a_window_is_packed_when_it_is_loaded():
+    x, out = RNG.integers(0, 2**16, (8, 32), np.uint16), np.zeros((8, 8), np.int32)
+    window_of_a_view(x.view(ml_dtypes.bfloat16), out)
+    np.testing.assert_array_equal(out, np.ascontiguousarray(x[:, 5:21]).view(np.int32))
+
+
+@pl.jit
+def column(x: pl.Tensor[[16, 1], pl.FP32], out: pl.Out[pl.Tensor[[32, 1], pl.INT16]]):
+    with pl.at(level=BLOCK):
+        pl.store(pl.reinterpret_view(pl.load(x, [0, 0], [16, 1]), pl.INT16), [0, 0], out)
+
+
+def test_a_column_is_contiguous_along_its_rows():
+    x, out = RNG.standard_normal((16, 1)).astype(np.float32), np.zeros((32, 1), np.int16)
+    column(x, out)
+    np.testing.assert_array_equal(out, x.view(np.int16).reshape(32, 1))
+
+
+@pl.jit
+def partly_valid(
+    x: pl.Tensor[[8, 16], pl.BF16], columns: pl.Scalar[pl.INT64], out: pl.InOut[pl.Tensor[[8, 8], pl.INT32]]
+):
+    with pl.at(level=BLOCK):
+        tile = pl.load(x, [0, 0], [8, 16], valid_shape=[5, columns])
+        pl.store(pl.reinterpret_view(tile, pl.INT32), [0, 0], out)
+
+
+def test_the_valid_part_is_counted_in_the_new_elements():
+    x, out = RNG.integers(0, 2**16, (8, 16), np.uint16), np.full((8, 8), 7, np.int32)
+    partly_valid(x.view(ml_dtypes.bfloat16), 6, out)
+    expected = np.full((8, 8), 7, np.int32)
+    expected[:5, :3] = x.view(np.int32)[:5, :3]
+    np.testing.assert_array_equal(out, expected)
+    with pytest.raises(KernelError, match="a partly valid tile keeps its axes"):
+        partly_valid(x.view(ml_dtypes.bfloat16), 7, out)
 
 
 @pl.jit
