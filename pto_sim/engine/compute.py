@@ -13,7 +13,7 @@ from pto_sim.engine.operand_rules import check_operands
 from pto_sim.engine.parting import PARTING, parting
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
-from pto_sim.engine.valid_boxes import batched_box, operand_boxes
+from pto_sim.engine.valid_boxes import PACKED, batched_box, operand_boxes, place_packed
 from pto_sim.engine.value_errors import index_error
 from pto_sim.numerics.element_types import FILL_BYTE, ScalarRangeError
 from pto_sim.numerics.elementwise import IntegerDivisionError
@@ -242,7 +242,7 @@ class Compute:
     ) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """An operator on partly valid tiles: it touches the valid cells only, the others hold the fill."""
         boxes = operand_boxes(self.run, plan.row, inputs, plan.keywords)
-        if 0 in boxes[0]:
+        if 0 in boxes[0] and plan.row.name not in PACKED:
             # A lane that a ragged tile does not reach: nothing is computed, and the result is empty too.
             return self._nothing(plan, arrays, boxes[0])
         queue = iter(boxes)
@@ -267,6 +267,9 @@ class Compute:
             .view(plan.dtype.numpy)
             .reshape(part.shape[0], *plan.out.shape)
         )
+        if plan.row.name in PACKED:
+            place_packed(plan.row.name, part, data)
+            return data, None
         data[(slice(None), *(slice(0, extent) for extent in part.shape[1:]))] = part
         return data, part.shape[1:]
 

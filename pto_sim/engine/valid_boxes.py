@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Box = tuple[int, ...]
 _STRICT = frozenset({"div"})  # pypto: src/ir/op/tile_ops/elementwise.cpp, the one pair whose valid shapes are compared
 _EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits", "sort32")
+PACKED = frozenset({"gather_mask", "concat"})
 _GATHERS = ("gather", "gather_axis", "index_shape")
 
 
@@ -44,8 +45,10 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         return full  # the offsets' valid box decides which blocks are read
     if rule == "masked":
         return _masked(run, row.name, tiles, full)
-    if rule == "one_row":
+    if rule in ("one_row", "pattern"):
         return full
+    if rule == "concat":
+        return _joined(run, row.name, tiles, full)
     if rule in _GATHERS:
         return _gathered(run, row.name, tiles)
     if rule == "scatter" and full[1] == full[2]:
@@ -159,6 +162,31 @@ def _masked(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list
     if any(box != data for box in full[1:]) or any(m < d for m, d in zip(full[0][:-1], data[:-1], strict=True)):
         raise _differ(run, name, full)
     return [(*data[:-1], tiles[0].shape[-1]), *full[1:]]
+
+
+def _joined(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list[Box]:
+    """Every row of the result is written (pto-isa: include/pto/npu/a2a3/TConcat.hpp, the asserts on ValidRow)."""
+    for tile, box in zip(tiles, full, strict=True):
+        if box[:-1] != tile.shape[:-1]:
+            raise KernelError(
+                "PTO202", f"pl.{name} joins whole rows: every row of its tiles is valid", site=run.site(),
+                values=f"{tile!r}, valid {list(box)}", hint="pl.fillpad the tile first",
+            )  # fmt: skip
+    return full
+
+
+def place_packed(name: str, part: np.ndarray, out: np.ndarray) -> None:
+    """Place what an operator of PACKED made of valid cells where the instruction puts it.
+
+    part, out: [L, M, N], out holds the fill. A mask pattern packs its columns row after row from the start of the tile
+    (pto-isa: include/pto/cpu/TGather.hpp; a2a3/TGather.hpp, vreducev2), a concat its second tile right behind the
+    valid columns of the first (TConcat.hpp). The compiler takes either result for valid everywhere (pypto:
+    src/ir/op/tile_ops/gather.cpp, transform.cpp), so the rest is what the memory held.
+    """
+    if name == "gather_mask":
+        out.reshape(len(out), -1)[:, : part[0].size] = part.reshape(len(part), -1)
+    else:
+        out[..., : part.shape[-1]] = part
 
 
 def _gathered(run: Run, name: str, tiles: Sequence[Tile]) -> list[Box]:

@@ -7,6 +7,7 @@ import numpy as np
 
 import pto_sim.language as pl
 from pto_sim.engine import run_kernel
+from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.options import RunOptions
 from tests.numerics.recordings import PATTERNS, Case
 
@@ -260,7 +261,14 @@ def _expanded(axis: str) -> Callable[[Case], np.ndarray]:
 
 
 def _gather_mask(c: Case) -> np.ndarray:
-    return compute(lambda x: pl.tile.gather_mask(x, PATTERNS[c.meta["pattern"]]), [(c.tile(0), c.valid)], untouched(c))
+    """All of the result is valid, so a kernel stores what lies behind the packed columns too: the fill."""
+    made = compute(lambda x: pl.tile.gather_mask(x, PATTERNS[c.meta["pattern"]]), [(c.tile(0), c.valid)], untouched(c))
+    rows, columns = c.valid
+    kept = sum(c.meta["pattern"][4 - column % 4] == "1" for column in range(columns))
+    rest = made.reshape(-1)[rows * kept :].view(np.uint8)
+    assert (rest == FILL_BYTE).all()
+    rest[:] = 0x5A
+    return made
 
 
 def _scatter_mask(c: Case) -> np.ndarray:

@@ -18,8 +18,7 @@ All 1,446 of them, over 114 operators of pto-isa's CPU simulator (commit 3186c38
 * all its cases;
 * those that a `pl` kernel reproduces: load with valid shapes, the operator, store
   (`tests/language/test_recorded_kernels.py`);
-* those that the language refuses: PTO202 an element type, a shape or a partly valid index, PTO205 a zero divisor,
-  PTO001 a partly valid source of a mask pattern;
+* those that the language refuses: PTO202 an element type, a shape or a partly valid index, PTO205 a zero divisor;
 * those that the language has no words for.
 
 | operator | | operator | | operator | |
