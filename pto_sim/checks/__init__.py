@@ -7,6 +7,7 @@ from pto_sim.checks.barriers import Barriers
 from pto_sim.checks.block_races import BlockRaces
 from pto_sim.checks.catalogue import CATALOGUE, FindingKind
 from pto_sim.checks.check import Check
+from pto_sim.checks.core_races import CoreRaces
 from pto_sim.checks.dropped import DroppedWrites
 from pto_sim.checks.early_resolve import EarlyResolve
 from pto_sim.checks.false_edges import FalseEdges
@@ -39,6 +40,7 @@ def new_checks() -> list[Check]:
         TrimmedWindows(),
         TaskRaces(),
         BlockRaces(),
+        CoreRaces(),
         RecycledBlocks(),
         StalePredicates(),
         Barriers(),

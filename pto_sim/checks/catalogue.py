@@ -146,6 +146,13 @@ BARRIER_OF_WAVES = FindingKind(
     "error",
     "launch at most one block for each core, pl.spmd(pl.system.available_cluster_count()), and loop inside the block",
 )
+RACE_BETWEEN_CORES = FindingKind(
+    "PTO438",
+    "race between the cores of a block",
+    "error",
+    "give each vector core elements of its own, or order the cores: pass a tile, pl.system.sync_set and sync_wait, "
+    "or end the task and start another",
+)
 WRITERS_CHAINED = FindingKind(
     "PTO440",
     "writers of separate parts wait for each other",
@@ -216,6 +223,7 @@ _KINDS = (
     RACE_OF_EQUAL_BITS,
     STALE_PREDICATE,
     BARRIER_OF_WAVES,
+    RACE_BETWEEN_CORES,
     WRITERS_CHAINED,
     FALSE_OVERLAP,
     MANUAL_DEP_VIEW,

@@ -67,7 +67,7 @@ class CoreState:
         """The same blocks on one core, with a stream of its own whose value numbers differ from this one's."""
         core = CoreState(self.run, self.lanes.ids, self.blocks)
         core.lanes = self.lanes
-        core.recorder = BlockRecorder(self.lanes, self.recorder.numbers)
+        core.recorder = self.recorder.of_core(self.lanes)
         core.block = (
             self.block if not isinstance(self.block, LaneScalar) else LaneScalar(core, self.block.base, self.lanes)
         )
@@ -77,9 +77,9 @@ class CoreState:
     def absorb(self, core: CoreState) -> None:
         """Append what a core of these blocks recorded, marked as its own."""
         self.mark(core.unit, core.half)
+        core.recorder.first = len(self.recorder.ops)
         self.recorder.ops.extend(core.recorder.ops)
         self.recorder.lane_sets.extend(core.recorder.lane_sets)
-        self.recorder.accesses.extend(core.recorder.accesses)
         self.mark("", "none")
 
     def mark(self, unit: str, half: str, mode: str = "none") -> None:

@@ -22,7 +22,11 @@ from pto_sim.program.model import (
     TileOp,
 )
 
-RawAccess = tuple[int, bool, int, LaneSet, np.ndarray, tuple[int, ...], tuple[int, ...], bool, int, np.ndarray | None]
+RawAccess = tuple[
+    int, bool, int, LaneSet, np.ndarray, tuple[int, ...], tuple[int, ...], bool, int, np.ndarray | None,
+    tuple["BlockRecorder", int],
+]  # fmt: skip
+"""The fields of an Access, with the lanes for the blocks, and for the op who recorded it and its row there."""
 
 
 class Recorder:
@@ -137,10 +141,11 @@ def _end_of(event: Event) -> Event:
 class BlockRecorder:
     """The operations of one group of blocks while it runs.
 
-    ops: recorded operations in order; lane_sets: the lanes on which each of them ran.
+    ops: recorded operations in order; lane_sets: the lanes on which each of them ran. first: where the ops of a core
+    stand in the block's. accesses: in the order of execution, those of the block's cores among them.
     """
 
-    __slots__ = ("accesses", "lane_sets", "lanes", "numbers", "ops")
+    __slots__ = ("accesses", "first", "lane_sets", "lanes", "numbers", "ops")
 
     def __init__(self, lanes: LaneSet, numbers: Iterator[int] | None = None) -> None:
         self.lanes = lanes
@@ -148,6 +153,17 @@ class BlockRecorder:
         self.ops: list[tuple[int, int, tuple[int, ...], int]] = []
         self.lane_sets: list[LaneSet] = []
         self.accesses: list[RawAccess] = []
+        self.first = 0
+
+    def of_core(self, lanes: LaneSet) -> BlockRecorder:
+        """A recorder for one core of the block: its ops are its own until they are absorbed."""
+        core = BlockRecorder(lanes, self.numbers)
+        core.accesses = self.accesses
+        return core
+
+    def last(self) -> tuple[BlockRecorder, int]:
+        """The operation that was recorded last."""
+        return self, len(self.ops) - 1
 
     def value(self) -> int:
         """A new value number."""
@@ -161,15 +177,24 @@ class BlockRecorder:
     def streams(self, intern: Callable[[tuple[TileOp, ...]], int]) -> np.ndarray:
         """Stream index of each lane, int32 [L]."""
         make = TileOp._make
-        if all(lanes is self.lanes for lanes in self.lane_sets):
+        if self._together():
             index = intern(tuple(make(op) for op in self.ops))
             return np.full(len(self.lanes), index, np.int32)
         return self._divergent(intern)
 
-    def _divergent(self, intern: Callable[[tuple[TileOp, ...]], int]) -> np.ndarray:
+    def _together(self) -> bool:
+        """Whether every op ran on all lanes."""
+        return all(lanes is self.lanes for lanes in self.lane_sets)
+
+    def _active(self) -> np.ndarray:
+        """Which op ran on which lane, bool [ops, L]."""
         active = np.zeros((len(self.ops), len(self.lanes)), bool)
         for row, lanes in enumerate(self.lane_sets):
             active[row, lanes.positions_in(self.lanes)] = True
+        return active
+
+    def _divergent(self, intern: Callable[[tuple[TileOp, ...]], int]) -> np.ndarray:
+        active = self._active()
         patterns, which = np.unique(active, axis=1, return_inverse=True)
         indices = np.empty(patterns.shape[1], np.int32)
         for column in range(patterns.shape[1]):
@@ -178,13 +203,24 @@ class BlockRecorder:
 
     def finished_accesses(self) -> list[Access]:
         """The recorded GM accesses as Program records."""
-        return [accessed(raw) for raw in self.accesses]
+        together = self._together()
+        # A lane's stream holds only the ops that ran on it.
+        places = None if together else self._active().cumsum(axis=0, dtype=np.int32) - 1
+        result = []
+        for raw in self.accesses:
+            core, row = raw[-1]
+            op: int | np.ndarray = core.first + row
+            if places is not None:
+                own = places[op, np.searchsorted(self.lanes.ids, raw[3].ids)]
+                op = int(own[0]) if len(own) and (own == own[0]).all() else own
+            result.append(accessed(raw, op))
+        return result
 
 
-def accessed(raw: RawAccess) -> Access:
-    """The Program record of an access."""
-    tensor, write, site, lanes, offsets, shape, strides, atomic, phase, same = raw
-    return Access(tensor, write, site, lanes.ids, offsets, shape, strides, atomic, phase, same)
+def accessed(raw: RawAccess, op: int | np.ndarray = -1) -> Access:
+    """The Program record of an access. op: its position in the streams of its blocks."""
+    tensor, write, site, lanes, offsets, shape, strides, atomic, phase, same, _ = raw
+    return Access(tensor, write, site, lanes.ids, offsets, shape, strides, atomic, phase, same, op)
 
 
 def _renumber(ops: list[tuple[int, int, tuple[int, ...], int]]) -> tuple[TileOp, ...]:

@@ -225,7 +225,8 @@ class Run:
         entry = task.arguments.setdefault(id(argument), (argument, [False, False]))
         entry[1][1 if write else 0] = True
         lanes = core.lanes if lanes is None else lanes
-        touched = (tensor.storage.tensor, write, site, lanes, offsets, sizes, tensor.strides, atomic, core.phase, same)
+        box = (offsets, sizes, tensor.strides)
+        touched = (tensor.storage.tensor, write, site, lanes, *box, atomic, core.phase, same, core.recorder.last())
         core.recorder.accesses.append(touched)
         if self.observers:
             access = accessed(touched)

@@ -129,7 +129,7 @@ def sync_set(event_id: Any, *, pipe: str, ffts_mode: int | None = None, core_typ
         raise _error("sync_set", "ffts_mode is 0, 1 or 2", f"got {ffts_mode!r}", "2: between cube and vector cores")
     run, core, cluster = _cluster("sync_set")
     units = cluster.events.set(core, event, ffts_mode, core_type)
-    _record(run, core, "sync_set", event=event, pipe=pipe, units=units)
+    _record(run, core, "sync_set", event=event, pipe=pipe, to_lane=ffts_mode == 1, units=units)
 
 
 def sync_wait(event_id: Any, *, pipe: str, core_type: str | None = None) -> None:

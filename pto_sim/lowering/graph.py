@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ascend_model.ring import RING_COUNT
 from ascend_model.workload import Await, ScopeBegin, ScopeEnd, Submit
+from pto_sim.lowering.core_clocks import core_order
 from pto_sim.lowering.dependencies import DependencyTracker, EdgeNote
 from pto_sim.lowering.lowered import LoweredProgram
+from pto_sim.program.core_order import CoreOrder
 from pto_sim.program.model import Program
 from pto_sim.program.task_graph import GraphAwait, GraphBox, GraphEdge, GraphScope, GraphTask, TaskGraph
 
@@ -13,7 +17,7 @@ from pto_sim.program.task_graph import GraphAwait, GraphBox, GraphEdge, GraphSco
 def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskGraph:
     """Tasks with their edges, rings and scopes; the edges are those of the Workload.
 
-    program: what `lowered` was made from, if the reasons of the edges are wanted too.
+    program: what `lowered` was made from, if the reasons of the edges and the order of the cores are wanted too.
     """
     workload = lowered.workload
     opened: list[tuple[int, str, int]] = [(-1, "auto", 0)]  # site, mode, depth
@@ -46,8 +50,29 @@ def task_graph(lowered: LoweredProgram, program: Program | None = None) -> TaskG
                 )
             )
     scopes = [GraphScope(*facts, at) for facts, at in zip(opened, closed, strict=True)]
-    edges = () if program is None else _edges(program, lowered, tasks)
-    return TaskGraph(tuple(tasks), tuple(scopes), edges, tuple(awaits))
+    if program is None:
+        return TaskGraph(tuple(tasks), tuple(scopes), awaits=tuple(awaits))
+    edges, cores = _edges(program, lowered, tasks), _core_orders(program, lowered)
+    return TaskGraph(tuple(tasks), tuple(scopes), edges, tuple(awaits), cores)
+
+
+def _core_orders(program: Program, lowered: LoweredProgram) -> dict[int, dict[int, CoreOrder]]:
+    """The order of the cores of each mixed task: by record and stream."""
+    found: dict[int, dict[int, CoreOrder]] = {}
+    known: dict[tuple[int, str, int], CoreOrder] = {}
+    for facts in lowered.facts:
+        if facts.record < 0 or facts.kind != "MIX":
+            continue
+        record, orders = program.tasks[facts.record], found.setdefault(facts.record, {})
+        slots = facts.pipe.slots_per_direction if facts.pipe is not None else 0
+        for stream in np.unique(record.block_streams).tolist():
+            # Streams that differ in their tensors alone share one split.
+            split = lowered.splits[stream]
+            key = id(split), record.split, slots
+            if key not in known:
+                known[key] = core_order(program.streams[stream], split, program, record.split, slots)
+            orders[stream] = known[key]
+    return found
 
 
 def _awaited(event: Await, tasks: list[GraphTask]) -> GraphAwait:

@@ -74,7 +74,7 @@ class _Lowering:
             sites=tuple(str(site) for site in program.sites),
             name=program.name,
         )
-        return LoweredProgram(workload, tuple(self.facts), self.pipe_slots)
+        return LoweredProgram(workload, tuple(self.facts), self.pipe_slots, self.pool.splits())
 
     def _host_access(self, access: HostAccess) -> None:
         producers = self.tracker.producers_of(access)

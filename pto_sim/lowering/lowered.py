@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ascend_model.workload import Workload
+
+if TYPE_CHECKING:
+    from pto_sim.lowering.unit_split import UnitSplit
 
 CUBE_TO_VECTOR = "c2v"
 VECTOR_TO_CUBE = "v2c"
@@ -85,8 +89,12 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class LoweredProgram:
-    """A Workload, the facts of its tasks (same order) and the slot rule that sized the pipes."""
+    """A Workload, the facts of its tasks (same order) and the slot rule that sized the pipes.
+
+    splits: where the ops of each stream of a launched task run, by stream of the program.
+    """
 
     workload: Workload
     facts: tuple[TaskFacts, ...]
     pipe_slots: str
+    splits: Mapping[int, UnitSplit] = field(default_factory=lambda: MappingProxyType({}))

@@ -60,6 +60,10 @@ class StreamPool:
         """All streams lowered so far."""
         return tuple(found.instructions for found in self._streams)
 
+    def splits(self) -> dict[int, UnitSplit]:
+        """Where the ops of each stream run, for the streams that `shape` has met."""
+        return {stream: self._splits[like] for stream, like in self._representative.items()}
+
     def shape(self, record: TaskRecord) -> TaskShape:
         """Kind, pipe and lowered streams of one launch. Raises what `lower` raises."""
         if record.form == "dummy":

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 class Site(NamedTuple):
@@ -89,6 +89,8 @@ class Access:
     (or [1] if the same for all of them). shape and strides (elements) describe the box. atomic: part of an atomic
     addition. phase: how many barriers over the task's blocks (pl.system.syncall) were passed before it. same: for each
     block of a write, whether its box held these bits already, blocks before it included; None: not known.
+    op: position of the op in the block's stream, or int32 [L] where blocks of the group have different streams; -1: the
+    task made no op for it, or its blocks have not ended yet.
     """
 
     tensor: int
@@ -101,6 +103,7 @@ class Access:
     atomic: bool = False
     phase: int = 0
     same: np.ndarray | None = None
+    op: int | np.ndarray = -1
 
 
 @dataclass

@@ -15,6 +15,7 @@ from pto_sim.program.model import Access, Program, Stream, TileOp
 
 _RAGGED = (
     "op_ins", "block_streams", "access_blocks", "access_offsets", "access_shape", "access_strides", "access_same",
+    "access_op",
 )  # fmt: skip
 COLUMNS = ("stream_len", "op", "access_len", "access", *_RAGGED, *(f"{name}_len" for name in _RAGGED))
 
@@ -40,6 +41,7 @@ def pack(program: Program) -> dict[str, np.ndarray]:
         "access_shape": [access.shape for access in accesses],
         "access_strides": [access.strides for access in accesses],
         "access_same": [() if access.same is None else access.same for access in accesses],
+        "access_op": [access.op if isinstance(access.op, np.ndarray) else (access.op,) for access in accesses],
     }
     for name, rows in lists.items():
         columns[name] = _flat(rows)
@@ -70,8 +72,9 @@ def unpack(program: Program, columns: dict[str, np.ndarray]) -> None:
             bool(flags & 2),
             flags >> 2,
             same.astype(np.bool_) if len(same) else None,
+            op.astype(np.int32) if len(op) != 1 else int(op[0]),
         )
-        for (tensor, flags, site), (blocks, offsets, shape, steps, same) in zip(
+        for (tensor, flags, site), (blocks, offsets, shape, steps, same, op) in zip(
             _triples(columns, "access"), boxes, strict=True
         )
     ]

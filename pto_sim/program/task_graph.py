@@ -5,8 +5,12 @@ Lowering makes it, checks read it. No time is in it: whatever it does not order 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
+
+from pto_sim.program.core_order import CoreOrder
 
 
 class GraphBox(NamedTuple):
@@ -74,9 +78,13 @@ class GraphScope:
 
 @dataclass(frozen=True)
 class TaskGraph:
-    """Tasks and scopes of one run, in the order in which the orchestrator met them, and why each edge exists."""
+    """Tasks and scopes of one run, in the order in which the orchestrator met them, and why each edge exists.
+
+    cores: for each mixed task, by its record, and each stream of its blocks, what its cores do and wait for.
+    """
 
     tasks: tuple[GraphTask, ...]
     scopes: tuple[GraphScope, ...]
     edges: tuple[GraphEdge, ...] = ()
     awaits: tuple[GraphAwait, ...] = ()
+    cores: Mapping[int, Mapping[int, CoreOrder]] = field(default_factory=lambda: MappingProxyType({}))

@@ -18,6 +18,7 @@ from pto_sim.testing import run
 from . import (
     test_barriers,
     test_checks,
+    test_core_races,
     test_early_resolve,
     test_false_edges,
     test_missing_edges,
@@ -94,6 +95,7 @@ PROOFS = {
     "PTO434": (test_races.freed_under_a_reader, test_races.kept_for_a_reader),
     "PTO436": (test_predicates.gate_without_dep, test_predicates.gate_with_dep),
     "PTO437": (test_barriers.kernel(64, 1), test_barriers.kernel(32, 2)),
+    "PTO438": (test_core_races.lanes_meet, test_core_races.lanes_apart),
     "PTO440": (test_false_edges.chained, test_false_edges.sliced),
     "PTO441": (test_false_edges.reshaped, test_false_edges.reshaped_and_left_out),
     "PTO442": (test_false_edges.view_of_manual, test_false_edges.view_of_manual_left_out),

@@ -48,6 +48,7 @@ def accesses(draw, tensors, sites):
         offsets,
         shape,
         tuple(draw(small) for _ in shape),
+        op=draw(st.one_of(small, st.just(np.arange(len(blocks), dtype=np.int32)) if len(blocks) > 1 else small)),
     )
 
 
