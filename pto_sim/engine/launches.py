@@ -10,6 +10,7 @@ import numpy as np
 
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.region_rules import Participants, check_barriers, check_regions
+from pto_sim.engine.scalar_arguments import scalar_argument
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.task_ids import TaskId, dependency_indices
 from pto_sim.program.alternatives import Alternatives
@@ -118,6 +119,13 @@ class TaskInProgress:
             self.record.split = entry.value
         else:
             self.record.slot_num = entry.value
+
+    def take_scalars(self, entries: Sequence[tuple[str, str, Any]]) -> None:
+        """Run-time scalars among its arguments: name, declared type or '', value. What is no number is left out."""
+        if not self.record.scalars:
+            self.record.scalars = [
+                scalar_argument(*entry) for entry in entries if isinstance(entry[2], (bool, int, float, np.generic))
+            ]
 
     def reads(self, tensor: Tensor) -> None:
         """The body names a tensor to read that no recorded operation touches."""

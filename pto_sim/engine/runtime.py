@@ -106,6 +106,13 @@ class KernelRuntime:
         return KernelRuntime.named(name, buffer)
 
     @staticmethod
+    def scalars(*entries: tuple[str, str, Any]) -> None:
+        """The run-time scalars that a task takes: name, declared type or '', value."""
+        task = require_run("a task").task
+        if task is not None:
+            task.take_scalars(entries)
+
+    @staticmethod
     def predicate_begins() -> tuple[int, int]:
         """Where the orchestration is before it comes to a predicate."""
         return require_run("a predicate").recorder.position()

@@ -6,7 +6,7 @@ import ast
 import copy
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pto_sim.engine.run import FunctionFacts, current_run
@@ -25,8 +25,9 @@ from pto_sim.frontend.extents import DynVar, Extents, plain
 from pto_sim.frontend.legality import check_source
 from pto_sim.frontend.names import bound_names, leaves_flow_to_python, parameter_names
 from pto_sim.frontend.reach import closure_values, free_names, named_kernels, surroundings_of, visible
-from pto_sim.frontend.rewrite import RUNTIME, rewrite
+from pto_sim.frontend.rewrite import rewrite
 from pto_sim.frontend.source import function_tree
+from pto_sim.frontend.syntax_nodes import RUNTIME
 from pto_sim.frontend.variants import Variant, apply_variant
 from pto_sim.program.errors import InputError, KernelError
 from pto_sim.program.events import SourceNote
@@ -227,6 +228,15 @@ class InlineKernel(KernelFunction):
     def in_task(self, *args: Any, **kwargs: Any) -> Any:
         """Run it as part of the task that is running. A function of one core overrides this."""
         return InlineKernel.__call__(self, *args, **kwargs)
+
+    def scalar_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+        """The arguments of a call that are declared as scalars: name, type, value."""
+        values = {**dict(zip((p.name for p in self.parameters), args, strict=False)), **kwargs}
+        return [
+            (p.name, p.type.dtype.name, p.type.of(values[p.name]))
+            for p in self.parameters
+            if isinstance(p.type, ScalarType) and p.name in values
+        ]
 
     def _bind(self, args: Sequence[Any], kwargs: dict[str, Any], site: Site, extents: Extents) -> list[Any]:
         values = dict(zip((p.name for p in self.parameters), args, strict=False))

@@ -26,6 +26,21 @@ def loaded_names(nodes: Iterable[ast.AST]) -> set[str]:
     }
 
 
+def names_in_order(nodes: Iterable[ast.AST]) -> list[str]:
+    """Names that the statements read, in the order in which they first do: the value of an assignment comes first."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                found[node.id] = None
+            continue
+        children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Assign):
+            children = [node.value, *node.targets]
+        found.update(dict.fromkeys(names_in_order(children)))
+    return list(found)
+
+
 def parameter_names(function: ast.FunctionDef) -> list[str]:
     """The parameters of a function, in order."""
     arguments = function.args

@@ -11,7 +11,8 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
   so does the number of blocks of a `pl.spmd`;
 * an assignment that may not change the type of its name says what the name held before;
 * task ids that a `pl.parallel` rebinds become arrays, one id for each iteration;
-* a launch tells which elements its `predicate=` reads (`frontend.predicates`);
+* a launch tells which elements its `predicate=` reads (`frontend.predicates`), and the first statement of its body
+  which run-time scalars it takes from outside;
 * a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
@@ -35,9 +36,9 @@ from pto_sim.frontend.names import (
 from pto_sim.frontend.predicates import mark_predicates
 from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
 from pto_sim.frontend.statement_names import StatementNames
+from pto_sim.frontend.syntax_nodes import RUNTIME, at, call, load, loads, method, store, stores, strings
 from pto_sim.frontend.typed_names import TypedNames
 
-RUNTIME = "__pto"
 _POPS = frozenset({"tpop_from_aic", "tpop_from_aiv"})
 _CROSSINGS = frozenset({"aiv_shard", "aic_gather"})
 LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
@@ -110,7 +111,7 @@ class _Rewriter:
         if isinstance(node, ast.Assign):
             return self._assign(node)
         if isinstance(node, ast.AnnAssign) and node.value is not None and called_attribute(node.value) in _POPS:
-            node.value = _at(node.value, declared_call(node.value, node.annotation))
+            node.value = at(node.value, declared_call(node.value, node.annotation))
         return [_Logic(self._locals).visit(node)]
 
     def _expression(self, node: ast.expr) -> ast.expr:
@@ -136,11 +137,11 @@ class _Rewriter:
             assert isinstance(node.value, ast.Call)
             if self._runtime_names.are_local(size_arguments(node.value)):
                 arguments.append(ast.Constant(value=True))
-            node.value = _at(node.value, _call("named", *arguments))
+            node.value = at(node.value, call("named", *arguments))
         if isinstance(target, ast.Name):
             if self._typed.keeps_type(target.id) and target.id in self._bound:
                 old = ast.Name(target.id, ast.Load())
-                node.value = _at(node.value, _call("rebound", ast.Constant(target.id), old, node.value))
+                node.value = at(node.value, call("rebound", ast.Constant(target.id), old, node.value))
         else:
             self._typed.bind(bound_names([target]))
         return [node]
@@ -149,38 +150,52 @@ class _Rewriter:
         """Mark the number of blocks of a `pl.spmd` that this list has computed."""
         assert isinstance(launch, ast.Call)
         if launch.args and self._runtime_names.are_local(launch.args[:1]):
-            launch.args[0] = _at(launch.args[0], _call("computed", launch.args[0]))
+            launch.args[0] = at(launch.args[0], call("computed", launch.args[0]))
 
     # -- with -----------------------------------------------------------------------------------------
 
     def _with(self, node: ast.With) -> list[ast.stmt]:
         item = node.items[0]
         if called_attribute(item.context_expr) != "spmd":
-            leaving = self._leaving(node) if called_attribute(item.context_expr) == "at" else []
+            launches = called_attribute(item.context_expr) == "at"
+            leaving = self._leaving(node) if launches else []
+            scalars = self._scalars(node) if launches else []
             with self._typed.deeper():
-                node.body = [*self.block(node.body), *leaving]
+                node.body = [*scalars, *self.block(node.body), *leaving]
             return [node]
         self._computed_blocks(item.context_expr)
         launch = self._fresh("launch")
-        before = _at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
+        before = at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
+        scalars = self._scalars(node)
         with self._typed.deeper():
-            body = self.block(node.body)
-        loop = _at(
+            body = [*scalars, *self.block(node.body)]
+        loop = at(
             node,
             ast.For(ast.Name(self._fresh("block"), ast.Store()), ast.Name(launch, ast.Load()), body, []),
         )
         result: list[ast.stmt] = [before]
         if item.optional_vars is not None:
             task = ast.Attribute(ast.Name(launch, ast.Load()), "task_id", ast.Load())
-            result.append(_at(node, ast.Assign([item.optional_vars], task)))
+            result.append(at(node, ast.Assign([item.optional_vars], task)))
         return [*result, loop]
+
+    def _scalars(self, launch: ast.With | ast.For) -> list[ast.stmt]:
+        """The first statement of a launch's body: the run-time scalars that it takes from outside."""
+        exposed = self._names.exposed(launch.body) & self._bound
+        if isinstance(launch, ast.For):
+            exposed -= bound_names([launch.target])
+        entries: list[ast.expr] = [
+            ast.Tuple([ast.Constant(name), ast.Constant(dtype), load(name)], ast.Load())
+            for name, dtype in self._runtime_names.captured(launch.body, exposed)
+        ]
+        return [at(launch, ast.Expr(call("scalars", *entries)))] if entries else []
 
     def _leaving(self, node: ast.With) -> list[ast.stmt]:
         """The last statements of a `pl.at`: what it binds and what is read after it leaves the task."""
         names = self._names.definite(node.body) & self._names.exposed(self._following)
         last = node.body[-1]
         return [
-            _at(last, ast.Assign([_store(name)], _call("leaving", ast.Constant(name), _load(name))))
+            at(last, ast.Assign([store(name)], call("leaving", ast.Constant(name), load(name))))
             for name in sorted(names)
         ]
 
@@ -188,7 +203,7 @@ class _Rewriter:
 
     def _if(self, node: ast.If) -> list[ast.stmt]:
         if self._is_constant([node.test]) or leaves_loop([*node.body, *node.orelse]):
-            node.test = _at(node.test, _call("uniform", self._expression(node.test)))
+            node.test = at(node.test, call("uniform", self._expression(node.test)))
             with self._typed.deeper(), self._typed.arms() as other_arm:
                 node.body = self.block(node.body)
                 other_arm()
@@ -201,7 +216,7 @@ class _Rewriter:
         late = sorted((changed & later) - self._bound - set(new))
         branch, arm = self._fresh("branch"), self._fresh("arm")
         condition = self._expression(node.test)
-        start = _at(node, ast.Assign([_store(branch)], _call("branch", condition, _tuple(names), _strings(late))))
+        start = at(node, ast.Assign([store(branch)], call("branch", condition, loads(names), strings(late))))
         bound = set(self._bound)
         with self._typed.deeper(), self._typed.arms() as other_arm:
             taken = self.block(node.body)
@@ -211,14 +226,14 @@ class _Rewriter:
         self._bound = bound
         leave = _leave(node, branch, [*names, *new])
         body, orelse = [*taken, *leave], [*_restore(node, branch, names), *other, *leave]
-        choose = _at(node, ast.If(_load(arm), body, orelse))
-        loop = _at(node, ast.For(_store(arm), _load(branch), [choose], []))
+        choose = at(node, ast.If(load(arm), body, orelse))
+        loop = at(node, ast.For(store(arm), load(branch), [choose], []))
         return [start, loop, *_join(node, branch, [*names, *new])]
 
     def _while(self, node: ast.While) -> list[ast.stmt]:
         turns = self._fresh("turns")
-        start = _at(node, ast.Assign([_store(turns)], _call("turns", ast.Constant(never_changes(node)))))
-        node.test = _at(node.test, ast.Call(_method(turns, "goes_on"), [self._expression(node.test)], []))
+        start = at(node, ast.Assign([store(turns)], call("turns", ast.Constant(never_changes(node)))))
+        node.test = at(node.test, ast.Call(method(turns, "goes_on"), [self._expression(node.test)], []))
         with self._typed.deeper():
             node.body = self.block(node.body)
         return [start, node]
@@ -228,8 +243,8 @@ class _Rewriter:
     def _carrying(self, node: ast.For) -> list[ast.stmt]:
         """A loop with init_values: it is kept by name, and pl.yield_'s target is read from it afterwards."""
         loop = self._fresh("carried")
-        start = _at(node, ast.Assign([_store(loop)], node.iter))
-        node.iter = _at(node.iter, _load(loop))
+        start = at(node, ast.Assign([store(loop)], node.iter))
+        node.iter = at(node.iter, load(loop))
         last = node.body[-1]
         target = last.targets[0] if isinstance(last, ast.Assign) and called_attribute(last.value) == "yield_" else None
         outer_following, outer_bound = self._following, set(self._bound)
@@ -237,17 +252,17 @@ class _Rewriter:
         with self._typed.loop(node):
             body = self.block(node.body)
         if called_attribute(start.value) == "while_":
-            stop = ast.UnaryOp(ast.Not(), ast.Attribute(_load(loop), "goes_on", ast.Load()))
-            body.insert(1, _at(node.body[0], ast.If(stop, [ast.Break()], [])))
+            stop = ast.UnaryOp(ast.Not(), ast.Attribute(load(loop), "goes_on", ast.Load()))
+            body.insert(1, at(node.body[0], ast.If(stop, [ast.Break()], [])))
         node.body = body
         self._following, self._bound = outer_following, outer_bound
         if target is None:
             return [start, node]
         several = isinstance(target, ast.Tuple)
-        values: ast.expr = ast.Attribute(_load(loop), "carried", ast.Load())
+        values: ast.expr = ast.Attribute(load(loop), "carried", ast.Load())
         if not several:
             values = ast.Subscript(values, ast.Constant(0), ast.Load())
-        return [start, node, _at(node, ast.Assign([copy.deepcopy(target)], values))]
+        return [start, node, at(node, ast.Assign([copy.deepcopy(target)], values))]
 
     def _carrying_ids(self, node: ast.For, names: set[str]) -> list[ast.stmt]:
         """A pl.parallel keeps the task ids that it binds to `names` in every iteration."""
@@ -255,23 +270,25 @@ class _Rewriter:
             return [node]
         ids = sorted(names)
         loop, carry = self._fresh("loop"), self._fresh("carry")
-        before = _at(node, ast.Assign([_store(loop)], node.iter))
-        start = _at(node, ast.Assign([_store(carry)], _call("carry_ids", _load(loop), _tuple(ids))))
-        node.iter = _at(node.iter, _load(loop))
-        held: ast.expr = ast.Call(_method(carry, "enter"), [], [])
-        enter = _at(node, ast.Assign([_store_tuple(ids)], held))
+        before = at(node, ast.Assign([store(loop)], node.iter))
+        start = at(node, ast.Assign([store(carry)], call("carry_ids", load(loop), loads(ids))))
+        node.iter = at(node.iter, load(loop))
+        held: ast.expr = ast.Call(method(carry, "enter"), [], [])
+        enter = at(node, ast.Assign([stores(ids)], held))
         node.body = [enter, *node.body, *_leave(node, carry, ids)]
-        after = _at(node, ast.Assign([_store_tuple(ids)], copy.deepcopy(held)))
+        after = at(node, ast.Assign([stores(ids)], copy.deepcopy(held)))
         return [before, start, node, after]
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
-        self._runtime_names.counts(node.target)
+        scalars: list[ast.stmt] = []
         if called_attribute(node.iter) == "spmd":
+            scalars = self._scalars(node)
             self._computed_blocks(node.iter)
+        self._runtime_names.counts(node.target)
         node.iter = self._expression(node.iter)
         if called_attribute(node.iter) == "split_aiv":
             explicit = any(called_attribute(inner) in _CROSSINGS for part in node.body for inner in ast.walk(part))
-            node.iter = _at(node.iter, _call("region", node.iter, ast.Constant(explicit)))
+            node.iter = at(node.iter, call("region", node.iter, ast.Constant(explicit)))
         if isinstance(node.iter, ast.Call) and any(k.arg == "init_values" for k in node.iter.keywords):
             return self._carrying(node)
         targets = bound_names([node.target])
@@ -288,43 +305,43 @@ class _Rewriter:
             node.body = self.block(node.body)
         self._following, self._bound = outer_following, outer_bound
         first, settle = self._kept_shapes(node, names)
-        node.body = [*copy.deepcopy(settle), *node.body]
+        node.body = [*scalars, *copy.deepcopy(settle), *node.body]
         if plain:
             if called_attribute(node.iter) == "parallel":
                 return [*first, *self._carrying_ids(node, set(names) & ids), *settle]
             return [*first, node, *settle]
         loop, part = self._fresh("loop"), self._fresh("part")
-        start = _at(node, ast.Assign([_store(loop)], _call("loop", node.iter, _tuple(names), _strings(late))))
-        node.iter = _at(node.iter, _load(part))
+        start = at(node, ast.Assign([store(loop)], call("loop", node.iter, loads(names), strings(late))))
+        node.iter = at(node.iter, load(part))
         body = [*_restore(node, loop, names), *first, node, *settle, *_leave(node, loop, names)]
-        return [start, _at(node, ast.For(_store(part), _load(loop), body, [])), *_join(node, loop, names)]
+        return [start, at(node, ast.For(store(part), load(loop), body, [])), *_join(node, loop, names)]
 
     def _kept_shapes(self, node: ast.stmt, names: Sequence[str]) -> tuple[list[ast.stmt], list[ast.stmt]]:
         """Before a loop: note the shapes of the names that it carries. In and after it: give them back."""
         if not names:
             return [], []
         shapes = self._fresh("shapes")
-        note = _at(node, ast.Assign([_store(shapes)], _call("carried", _tuple(names))))
-        settled = ast.Call(_method(shapes, "settle"), [_tuple(names)], [])
-        return [note], [_at(node, ast.Assign([_store_tuple(names)], settled))]
+        note = at(node, ast.Assign([store(shapes)], call("carried", loads(names))))
+        settled = ast.Call(method(shapes, "settle"), [loads(names)], [])
+        return [note], [at(node, ast.Assign([stores(names)], settled))]
 
 
 def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
     if not names:
         return []
-    return [_at(node, ast.Expr(ast.Call(_method(part, "leave"), [_tuple(names)], [])))]
+    return [at(node, ast.Expr(ast.Call(method(part, "leave"), [loads(names)], [])))]
 
 
 def _restore(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
     if not names:
         return []
-    return [_at(node, ast.Assign([_store_tuple(names)], _method(part, "saved")))]
+    return [at(node, ast.Assign([stores(names)], method(part, "saved")))]
 
 
 def _join(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
     if not names:
         return []
-    return [_at(node, ast.Assign([_store_tuple(names)], ast.Call(_method(part, "join"), [], [])))]
+    return [at(node, ast.Assign([stores(names)], ast.Call(method(part, "join"), [], [])))]
 
 
 _DIVISIONS = {ast.FloorDiv: "//", ast.Div: "/", ast.Mod: "%"}
@@ -342,50 +359,13 @@ class _Logic(ast.NodeTransformer):
         sign = _DIVISIONS.get(type(node.op))
         if sign is None or constant:
             return node
-        return _at(node, _call("divided", ast.Constant(sign), node.left, node.right))
+        return at(node, call("divided", ast.Constant(sign), node.left, node.right))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         self.generic_visit(node)
         word = "and" if isinstance(node.op, ast.And) else "or"
-        return _at(node, _call("logical", ast.Constant(word), ast.Tuple(node.values, ast.Load())))
+        return at(node, call("logical", ast.Constant(word), ast.Tuple(node.values, ast.Load())))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
-        return _at(node, _call("logical_not", node.operand)) if isinstance(node.op, ast.Not) else node
-
-
-def _at(place: ast.AST, node):  # type: ignore[no-untyped-def]
-    """Give `node` and its new children the line of `place`."""
-    ast.copy_location(node, place)
-    for child in ast.walk(node):
-        if "lineno" in child._attributes and not hasattr(child, "lineno"):
-            ast.copy_location(child, place)
-    return node
-
-
-def _load(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())
-
-
-def _store(name: str) -> ast.Name:
-    return ast.Name(name, ast.Store())
-
-
-def _tuple(names: Sequence[str]) -> ast.Tuple:
-    return ast.Tuple([_load(name) for name in names], ast.Load())
-
-
-def _strings(names: Sequence[str]) -> ast.Tuple:
-    return ast.Tuple([ast.Constant(name) for name in names], ast.Load())
-
-
-def _store_tuple(names: Sequence[str]) -> ast.Tuple:
-    return ast.Tuple([_store(name) for name in names], ast.Store())
-
-
-def _method(part: str, name: str) -> ast.Attribute:
-    return ast.Attribute(_load(part), name, ast.Load())
-
-
-def _call(name: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Attribute(_load(RUNTIME), name, ast.Load()), list(arguments), [])
+        return at(node, call("logical_not", node.operand)) if isinstance(node.op, ast.Not) else node

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pto_sim.engine.launches import At, Spmd, launch_dummy
-from pto_sim.engine.run import require_run
+from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.task_ids import TaskId
 from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.kernel import InlineKernel
@@ -25,6 +25,7 @@ class InCoreKernel(InlineKernel):
         if run.core is not None:
             return self.in_task(*args, **kwargs)
         with At(run, self.name, {}):
+            _take_scalars(run, self, args, kwargs)
             return self.in_task(*args, **kwargs)
 
 
@@ -114,13 +115,21 @@ def _launch(kernel: Any, args: tuple[Any, ...], blocks: Any, options: dict[str, 
     task = TaskId()
     if blocks is None:
         with At(run, kernel.name, known) as task:
+            _take_scalars(run, kernel, args, options)
             value = kernel.in_task(*args, **options)
     else:
         launch = Spmd(run, blocks, kernel.name, run.lockstep and kernel.lockstep, known)
         for _ in launch:
+            _take_scalars(run, kernel, args, options)
             value = kernel.in_task(*args, **options)
         task = launch.task_id
     return (*_results(value), task)
+
+
+def _take_scalars(run: Run, kernel: InlineKernel, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Note the scalars that a kernel function is launched with."""
+    if run.task is not None:
+        run.task.take_scalars(kernel.scalar_arguments(args, named))
 
 
 def submit(kernel: Any, *args: Any, **options: Any) -> tuple[Any, ...]:

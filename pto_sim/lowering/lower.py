@@ -129,7 +129,7 @@ class _Lowering:
         self._append(
             Task(
                 id=task, name=record.name, kind=shape.kind, block_streams=shape.block_streams, edges=edges,
-                tensor_args=len(named), scalar_args=record.scalars, sync_start=record.sync_start,
+                tensor_args=len(named), scalar_args=len(record.scalars), sync_start=record.sync_start,
                 early_resolve=record.early_resolve, predicated=record.predicated, site=record.site,
                 gm_unique_nbytes=unique_gm_nbytes(record, self.program),
                 registered_outputs=0 if manual else self._registered(record.args, directions),

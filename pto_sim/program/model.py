@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 
 class Site(NamedTuple):
@@ -147,12 +147,23 @@ class TaskArg:
     no_dep: bool = False
 
 
+class ScalarArg(NamedTuple):
+    """A scalar that a launch hands to its task.
+
+    dtype: pl name of its type. bits: what the argument's slot of 64 bits holds, unsigned; a float as FP32.
+    """
+
+    name: str
+    dtype: str
+    bits: int
+
+
 @dataclass
 class TaskRecord:
     """One launch. block_streams: int32 [blocks], index into Program.streams of each block's stream.
 
     split: 'none', 'up_down' or 'left_right' (how a mixed body uses its two AIV).
-    form: 'spmd' or 'at'. scalars: runtime scalars captured by the body.
+    form: 'spmd' or 'at'. scalars: the run-time scalars among its arguments, in order.
     computed_blocks: the number of blocks is computed at run time in the launch's own statement list.
     dumped: the tensors among its arguments that the author marked for the argument dump (pl.dump_tag, dumps=).
     """
@@ -164,7 +175,7 @@ class TaskRecord:
     block_streams: np.ndarray
     args: list[TaskArg]
     accesses: list[Access]
-    scalars: int = 0
+    scalars: list[ScalarArg] = field(default_factory=list)
     split: str = "none"
     slot_num: int | None = None
     sync_start: bool = False

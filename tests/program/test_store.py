@@ -19,6 +19,7 @@ from pto_sim.program.model import (
     Event,
     OpSignature,
     Program,
+    ScalarArg,
     Site,
     Stream,
     TaskArg,
@@ -105,6 +106,7 @@ def programs(draw):
                 st.lists(args, max_size=2),
                 st.lists(accesses(len(tensors), len(sites)), max_size=3),
                 slot_num=st.none() | small,
+                scalars=st.lists(st.builds(ScalarArg, names, names, st.integers(0, 2**64 - 1)), max_size=2),
             ),
             max_size=3,
         )

@@ -1,7 +1,8 @@
-"""args_dump: what each task found in its tensors and what it left there.
+"""args_dump: what each task found in its arguments and what it left there.
 
-Schema: simpler docs/dfx/args-dump.md. The kernel runs a second time with a listener that knows the arguments of every
-task from the first run; both runs give the same bits. Scalars are not dumped.
+Schema: simpler docs/dfx/args-dump.md; for scalars, src/common/platform/shared/host/args_dump_collector.cpp and
+src/common/platform/include/aicpu/args_dump_aicpu.h. The kernel runs a second time with a listener that knows the
+arguments of every task from the first run; both runs give the same bits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from pto_sim.lowering import LoweredProgram
+from pto_sim.lowering import LoweredProgram, TaskFacts
+from pto_sim.program.dtypes import DTYPES
 from pto_sim.program.events import Observer
-from pto_sim.program.model import Program, TaskArg, TaskRecord
+from pto_sim.program.model import Program, ScalarArg, TaskArg, TaskRecord
 from pto_sim.report.dfx.identities import NO_KERNEL, Identities
 
 FOLDER = "dfx_outputs/args_dump"
@@ -24,6 +26,9 @@ MANIFEST, PAYLOAD = "args_dump.json", "args.bin"
 LEVELS = (1, 2, 3)
 BEFORE, AFTER = "before_dispatch", "after_completion"
 _ROLES = {"INPUT": ("input", (BEFORE,)), "OUTPUT_EXISTING": ("output", (AFTER,)), "INOUT": ("inout", (BEFORE, AFTER))}
+_SCALAR_NAMES = {"FP32": "uint64"}
+"""A float reaches its slot as bits of 64 (pypto: src/codegen/orchestration/orchestration_codegen.cpp, EncodeScalarVar),
+so that is the type which the runtime notes."""
 _NAMES = {"FP32": "float32", "FP16": "float16", "BF16": "bfloat16"}
 
 
@@ -88,6 +93,9 @@ class ArgumentDump(Observer):
             marked = arg.tensor in record.dumped
             if stage in stages and (marked or self.level != 1):
                 self.entries.append(self._entry(task, place, arg, role, stage, marked or self.level == 2))
+        if stage == BEFORE and self.level != 1:  # the author's marks name tensors only
+            for place, scalar in enumerate(record.scalars, len(self._task_of[task].directions)):
+                self.entries.append(self._scalar_entry(task, place, scalar))
 
     def _arguments(self, record: TaskRecord, task: int) -> Iterator[tuple[int, TaskArg, str, tuple[str, ...]]]:
         directions = self._task_of[task].directions
@@ -101,11 +109,7 @@ class ArgumentDump(Observer):
         begin = self.payload.tell()
         self.payload.write(data)
         return {
-            "task_id": f"0x{self.numbers.task_ids[facts.task]:016x}",
-            "func_id": [kernel for kernel in self.numbers.kernel_ids[facts.task] if kernel != NO_KERNEL],
-            "role": role,
-            "stage": stage,
-            "arg_index": place,
+            **self._task_entry(facts, role, stage, place),
             "kind": "tensor",
             "dtype": _NAMES.get(info.dtype, info.dtype.lower()),
             "shape": list(arg.shape),
@@ -118,10 +122,44 @@ class ArgumentDump(Observer):
             "bin_size": len(data),
         }
 
+    def _scalar_entry(self, task: int, place: int, scalar: ScalarArg) -> dict[str, Any]:
+        return {
+            **self._task_entry(self._task_of[task], "input", BEFORE, place),
+            "kind": "scalar",
+            "dtype": _SCALAR_NAMES.get(scalar.dtype, scalar.dtype.lower()),
+            "value": _value(scalar),
+            "shape": [],
+            "strides": [],
+            "start_offset": 0,
+            "is_contiguous": True,
+            "truncated": False,
+            "overwritten": False,
+            "bin_offset": 0,
+            "bin_size": 0,
+        }
+
+    def _task_entry(self, facts: TaskFacts, role: str, stage: str, place: int) -> dict[str, Any]:
+        return {
+            "task_id": f"0x{self.numbers.task_ids[facts.task]:016x}",
+            "func_id": [kernel for kernel in self.numbers.kernel_ids[facts.task] if kernel != NO_KERNEL],
+            "role": role,
+            "stage": stage,
+            "arg_index": place,
+        }
+
     def _bytes(self, arg: TaskArg) -> bytes:
         flat = self._elements[arg.tensor]()
         strides = tuple(stride * flat.itemsize for stride in arg.strides)
         return np.lib.stride_tricks.as_strided(flat[arg.offset :], arg.shape, strides).tobytes()
+
+
+def _value(scalar: ScalarArg) -> int | bool:
+    """The number in a slot, read as its type; the bits themselves for a float."""
+    if scalar.dtype == "BOOL":
+        return bool(scalar.bits)
+    width = 8 * DTYPES[scalar.dtype].nbytes
+    signed = DTYPES[scalar.dtype].kind == "int" and scalar.bits >> (width - 1)
+    return scalar.bits - (1 << width) if signed else scalar.bits
 
 
 def _contiguous(arg: TaskArg) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pto_sim.language as pl
-from pto_sim.golden import TensorSpec, run_jit
+from pto_sim.golden import ScalarSpec, TensorSpec, run_jit
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.report.dfx.dep_graph import tensor_identity
 from pto_sim.report.dfx.swimlane import CLOCK_HZ
@@ -275,3 +275,69 @@ def test_nothing_is_written_unasked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_jit(staged, specs(), golden).work_dir is None
     assert not list(tmp_path.iterdir())
+
+
+@pl.jit.incore
+def scaled(x: pl.Tensor[[16, N], pl.FP32], by: pl.Scalar[pl.FP32], y: pl.Out[pl.Tensor[[16, N], pl.FP32]]):
+    y[0:16, 0:N] = pl.mul(x[0:16, 0:N], by)
+
+
+@pl.jit(auto_scope=False)
+def with_scalars(
+    n: pl.Scalar[pl.INT32], by: pl.Scalar[pl.FP32], x: pl.Tensor[[N, N], pl.FP32], at: pl.Tensor[[4], pl.INT32],
+    y: pl.Out[pl.Tensor[[N, N], pl.FP32]], z: pl.Out[pl.Tensor[[16, N], pl.FP32]],
+):  # fmt: skip
+    fixed = 16
+    for k in pl.range(2):
+        row = pl.read(at, [k])
+        shifted = row - 32
+        with pl.at(level=pl.Level.CORE_GROUP, name_hint="at"):
+            part = pl.mul(x[row : row + fixed, 0:N], by)
+            y[row : row + 16, 0:N] = pl.add(part, n * k + shifted * 1.0)
+    for b in pl.spmd(2, name_hint="blocks"):
+        rows = b * fixed
+        y[n + rows : n + rows + 16, 0:N] = x[rows : rows + 16, 0:N]
+    z = scaled(x[0:16, 0:N], by, z)
+
+
+def test_scalars_of_a_launch_stand_behind_its_tensors(tmp_path, monkeypatch):
+    """In the order in which the body reads them; a constant and what the body computes is no argument."""
+    monkeypatch.chdir(tmp_path)
+    made = [
+        ScalarSpec("n", pl.INT32, 32), ScalarSpec("by", pl.FP32, -0.5), TensorSpec("x", [N, N], np.float32, 1.0),
+        TensorSpec("at", [4], np.int32, np.array([0, 16, 0, 0], np.int32)),
+        TensorSpec("y", [N, N], np.float32, is_output=True), TensorSpec("z", [16, N], np.float32, is_output=True),
+    ]  # fmt: skip
+    files = run_jit(with_scalars, made, runtime_cfg={"enable_dump_args": 2}).work_dir / "dfx_outputs" / "args_dump"
+    manifest = read(files, "args_dump.json")
+    scalars = [entry for entry in manifest["args"] if entry["kind"] == "scalar"]
+    half = int(np.array([-0.5], np.float32).view(np.uint32)[0])
+    rows = [
+        [("int32", 16 * k), ("uint64", half), ("int32", 32), ("int64", k), ("int64", 16 * k - 32)] for k in range(2)
+    ]
+    expected = [*rows, [("int32", 32)], [("uint64", half)]]
+    tasks = list(dict.fromkeys(entry["task_id"] for entry in manifest["args"]))
+    found = [[(e["dtype"], e["value"]) for e in scalars if e["task_id"] == task] for task in tasks]
+    assert found == expected
+    for task in tasks:
+        tensors = {e["arg_index"] for e in manifest["args"] if e["task_id"] == task and e["kind"] == "tensor"}
+        places = [e["arg_index"] for e in scalars if e["task_id"] == task]
+        assert places == list(range(len(tensors), len(tensors) + len(places)))
+    assert {(e["role"], e["stage"], e["bin_size"], tuple(e["shape"])) for e in scalars} == {
+        ("input", "before_dispatch", 0, ())
+    }
+
+
+def test_marks_name_tensors_and_no_scalars(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = [ScalarSpec("n", pl.INT32, 16), TensorSpec("x", [N, N], np.float32, 1.0)]
+    made.append(TensorSpec("y", [N, N], np.float32, is_output=True))
+
+    @pl.jit(auto_scope=False)
+    def kernel(n: pl.Scalar[pl.INT32], x: pl.Tensor[[N, N], pl.FP32], y: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+        with pl.at(level=pl.Level.CORE_GROUP, dumps=[x]):
+            y[n : n + 16, 0:N] = x[0:16, 0:N]
+
+    for level, kinds in ((1, ["tensor"]), (3, ["tensor", "scalar", "tensor"])):
+        files = run_jit(kernel, made, runtime_cfg={"enable_dump_args": level}).work_dir / "dfx_outputs" / "args_dump"
+        assert [entry["kind"] for entry in read(files, "args_dump.json")["args"]] == kinds
