@@ -220,6 +220,7 @@ class Compute:
         )
         if name not in _CUBE and not to_l1:
             core.check_capacity(out.shape, DTYPES[dtype])
+            core.check_row(name, out.shape, DTYPES[dtype])
         signature = OpSignature(name, types, out, tuple(sorted(recorded.items())), site)
         return _Plan(self.run.recorder.signature(signature), row, out, DTYPES[dtype], keywords)
 

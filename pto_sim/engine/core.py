@@ -34,6 +34,8 @@ MEMORY_BYTES: Mapping[str, tuple[str, int]] = MappingProxyType(
     }
 )
 """Name and bytes of each on-chip memory of a core, by `pl.Mem`."""
+BLOCK_BYTES = 32
+"""Rows of a vector tile fill whole blocks of this size."""
 
 
 class CoreState:
@@ -95,6 +97,23 @@ class CoreState:
     def record(self, signature: int, out: int, ins: tuple[int, ...], gm: int = -1) -> None:
         """Record one op on the active lanes."""
         self.recorder.add(signature, out, ins, gm, self.lanes)
+
+    def check_row(self, op: str, shape: tuple[int, ...], dtype: DataType) -> None:
+        """Raises KernelError (PTO247) if a row of a vector operator's result fills no whole blocks of 32 bytes.
+
+        A column [M, 1] is stored otherwise and exempt (pto-isa: include/pto/common/constants.hpp, BLOCK_BYTE_SIZE).
+        """
+        columns = shape[-1] if shape else 1
+        if columns == 1 or columns * dtype.nbytes % BLOCK_BYTES == 0:
+            return
+        whole = -(-columns * dtype.nbytes // BLOCK_BYTES) * BLOCK_BYTES // dtype.nbytes
+        raise KernelError(
+            "PTO247",
+            "a row of a tile in UB (Vec) is a multiple of 32 bytes",
+            site=self.run.site(),
+            values=f"{op} gives {list(shape)} {dtype.name}: {columns * dtype.nbytes} bytes a row",
+            hint=f"make rows of {whole} elements, with valid_shape= for those that count",
+        )
 
     def check_capacity(self, shape: tuple[int, ...], dtype: DataType, memory: str = "vec") -> None:
         """Raises KernelError (PTO301) if one tile alone is larger than a memory.

@@ -175,12 +175,13 @@ def _random(c: Case) -> np.ndarray:
 
 def _numbers(c: Case) -> np.ndarray:
     count, kind = c.meta["valid_cols"], getattr(pl, c.dtype)
-    return c.placed(
-        compute(
-            lambda: pl.arange(c.meta["start"], [1, count], dtype=kind, descending=c.meta["op"] == "ci_desc"),
-            [], np.zeros((1, count), c.out.dtype),
-        )
+    block = 32 // c.out.itemsize
+    width = -(-count // block) * block  # rows of the language fill whole blocks
+    made = compute(
+        lambda: pl.arange(c.meta["start"], [1, width], dtype=kind, descending=c.meta["op"] == "ci_desc"),
+        [], np.zeros((1, width), c.out.dtype),
     )  # fmt: skip
+    return c.placed(made[:, :count])
 
 
 def _constant(c: Case) -> np.ndarray:

@@ -133,11 +133,11 @@ def test_rows_of_a_paged_pool():
 
 @pl.jit
 def matches(
-    x: pl.Tensor[[8, 16], pl.FP32], found: pl.Out[pl.Tensor[[8, 4], pl.INT32]],
+    x: pl.Tensor[[8, 16], pl.FP32], found: pl.Out[pl.Tensor[[8, 8], pl.INT32]],
     count: pl.Out[pl.Tensor[[1, 8], pl.UINT32]],
 ):  # fmt: skip
     with pl.at(level=BLOCK):
-        where, many = pl.gather(x, kvalue=2.0, cmp_mode="eq", out_cols=4, offset=3, count_dtype=pl.UINT32)
+        where, many = pl.gather(x, kvalue=2.0, cmp_mode="eq", out_cols=8, offset=3, count_dtype=pl.UINT32)
         found[:] = where
         count[:] = many
 
@@ -145,7 +145,7 @@ def matches(
 def test_positions_by_comparison():
     x = np.zeros((8, 16), np.float32)
     x[:, 3], x[5, [1, 9]] = 2, 2
-    found = outputs(matches, x, np.zeros((8, 4), np.int32), np.zeros((1, 8), np.uint32))
+    found = outputs(matches, x, np.zeros((8, 8), np.int32), np.zeros((1, 8), np.uint32))
     assert found["count"].tolist() == [[1, 1, 1, 1, 1, 3, 1, 1]]
     assert found["found"][5, :3].tolist() == [4, 6, 12]
     assert (found["found"][[0, 1, 7], 0] == 6).all()

@@ -10,6 +10,7 @@ from pto_sim.frontend.legality import (
     calls,
     contexts,
     keywords,
+    literal_tiles,
     loops,
     regions,
     scopes,
@@ -43,6 +44,7 @@ RULES = (
     calls.language_calls,
     calls.dead_arguments,
     regions.split_regions,
+    literal_tiles.block_rows,
 )
 """Rules that the compiler has; each takes the function and its surroundings."""
 
