@@ -78,7 +78,13 @@ def run_on_device(
     run_until(env, state.done, state.waits)
     assert orchestrator.reading is not None
     return RunRecord(
-        env.now, clusters, aiv_per_cluster, tuple(runs), state.last_step, tuple(state.phases), orchestrator.reading
+        env.now,
+        clusters,
+        aiv_per_cluster,
+        tuple(runs),
+        state.last_step,
+        tuple(step.as_path_step() for step in state.phases),
+        orchestrator.reading,
     )
 
 

@@ -7,6 +7,8 @@ from collections import deque
 from ascend_model.clusters import SHAPES, SLOTS_PER_CORE, Cluster, DeviceCore, Early, TaskRun
 from ascend_model.isa import Core
 
+Depths = tuple[int, int, int]
+
 
 class ReadyQueues:
     """One queue for each shape, shared by the threads, first come first served; sync_start tasks apart."""
@@ -15,15 +17,34 @@ class ReadyQueues:
         self._queues: dict[str, deque[TaskRun]] = {shape: deque() for shape in SHAPES}
         self.sync: deque[TaskRun] = deque()
         self.dummies: deque[TaskRun] = deque()
+        self._waiting = dict.fromkeys(SHAPES, 0)
 
     def push(self, run: TaskRun) -> None:
         """A task whose fan-in is done."""
         if run.shape == "DUMMY":
             self.dummies.append(run)
-        elif run.task.sync_start and run.block_count > 1:
+            return
+        self._waiting[run.shape] += 1
+        if _starts_together(run):
             self.sync.append(run)
         else:
             self._queues[run.shape].append(run)
+
+    def next_together(self) -> TaskRun:
+        """Takes out the sync_start task that is served next."""
+        run = self.sync.popleft()
+        self._waiting[run.shape] -= 1
+        return run
+
+    def claimed(self, run: TaskRun) -> None:
+        """Blocks of a task have been given to cores; without any left it waits no more."""
+        if self._over(run) and not _starts_together(run):
+            self._waiting[run.shape] -= 1
+
+    @property
+    def depths(self) -> Depths:
+        """Tasks with blocks that wait for a core: AIC, AIV, MIX, those of sync_start tasks among them."""
+        return self._waiting["AIC"], self._waiting["AIV"], self._waiting["MIX"]
 
     def head(self, shape: str) -> TaskRun | None:
         """The task whose blocks are claimed next; None if no block of this shape waits."""
@@ -46,6 +67,10 @@ class EarlyQueues(ReadyQueues):
 
     def _over(self, run: TaskRun) -> bool:
         return run.early is not Early.STAGING or super()._over(run)
+
+
+def _starts_together(run: TaskRun) -> bool:
+    return run.task.sync_start and run.block_count > 1
 
 
 def free_places(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -> list[tuple[DeviceCore, ...]]:

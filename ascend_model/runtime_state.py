@@ -13,7 +13,6 @@ from ascend_model.runtime_costs import RuntimeCosts
 from ascend_model.signals import Signal
 from ascend_model.stall import StallState, Waiting
 from ascend_model.steps import Step, latest
-from ascend_model.timeline import PathStep
 
 Progress = Callable[[int, int, str], None]
 """Called as progress(completed tasks, all tasks, name of the task that has just completed)."""
@@ -46,7 +45,7 @@ class RuntimeState:
         self.wakes = tuple(Signal(env) for _ in range(costs.scheduler_threads))
         self.done = env.event()
         self.draining: TaskRun | None = None
-        self.phases: list[PathStep] = []
+        self.phases: list[Step] = []
         self.waits: dict[str, tuple[str, str]] = {}
         self.last_step: Step | None = None
         self.retire_step: Step | None = None
@@ -57,7 +56,7 @@ class RuntimeState:
 
     def record(self, step: Step) -> Step:
         """Keeps a step of an AICPU thread for the trace."""
-        self.phases.append(step.as_path_step())
+        self.phases.append(step)
         self.last_step = latest(self.last_step, step)
         return step
 

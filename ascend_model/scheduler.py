@@ -83,7 +83,7 @@ class Scheduler:
         what = f"{self._name}: {kind} {of.task.name}{f' x{count}' if kind.endswith('dispatch') else ''}"
         step = Step(
             what, run.index, WaitReason.RUNTIME.value, start, self._env.now, cause,
-            thread=self._name, kind=kind, count=count,
+            thread=self._name, kind=kind, count=count, ready=self._state.queues.depths,
         )  # fmt: skip
         return self._state.record(step)
 
@@ -124,7 +124,9 @@ class Scheduler:
         released = []
         for consumer in run.consumers:
             step = yield from self._work("resolve", run, self._costs.resolve_us, step, of=consumer)
-            if staged := state.producer_completed(consumer, step):
+            staged = state.producer_completed(consumer, step)
+            step.ready = state.queues.depths
+            if staged:
                 yield from self._let_start(staged, step)
                 released.append(consumer)
         for consumer in released:
@@ -174,7 +176,7 @@ class Scheduler:
         if self._state.draining is not None:
             return False
         if queues.sync:
-            yield from self._start_together(queues.sync.popleft())
+            yield from self._start_together(queues.next_together())
             return True
         return (yield from self._in_order(queues, gated=False))
 
@@ -223,6 +225,8 @@ class Scheduler:
         for core in (core for cores in places for core in cores):
             cause = latest(cause, core.last_step)
         blocks = [self._device.place(run, cores, gated=gated) for cores in places]
+        if not gated:
+            self._state.queues.claimed(run)
         cost = extra_us + self._costs.publish_us * sum(map(len, places))
         if self._index not in run.claimed_by:
             run.claimed_by.add(self._index)

@@ -16,7 +16,7 @@ class Step:
     """Something that took time, in microseconds.
 
     cause: the step whose end let this one start. gap: why this one did not start at that very moment. thread, kind,
-    count: see `PathStep`.
+    count, ready: see `PathStep`.
     """
 
     what: str
@@ -29,11 +29,20 @@ class Step:
     thread: str = ""
     kind: str = ""
     count: int = 1
+    ready: tuple[int, int, int] = (0, 0, 0)
 
     def as_path_step(self) -> PathStep:
         """The step without its cause."""
         return PathStep(
-            self.what, self.task, self.reason, self.start_us, self.end_us, self.thread, self.kind, self.count
+            self.what,
+            self.task,
+            self.reason,
+            self.start_us,
+            self.end_us,
+            self.thread,
+            self.kind,
+            self.count,
+            self.ready,
         )
 
 

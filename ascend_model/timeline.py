@@ -74,7 +74,8 @@ class PathStep:
     """A piece of the critical path. `what` names the task or the runtime step; `reason` says why it waited.
 
     Of a step of the runtime: thread ('orchestrator', 'scheduler 0', ...), kind ('submit', 'dispatch', 'complete',
-    'resolve', ...) and count, the blocks it dealt with. Empty and 1 for anything else.
+    'resolve', ...) and count, the blocks it dealt with. Empty and 1 for anything else. ready: how many ready tasks of
+    each shape (AIC, AIV, MIX) had blocks that waited for a core when a scheduler's step ended.
     """
 
     what: str
@@ -85,6 +86,7 @@ class PathStep:
     thread: str = ""
     kind: str = ""
     count: int = 1
+    ready: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ascend_model.chipspec import load_chip
 from ascend_model.heap import read_heap
 from ascend_model.ring import RingFault, RingSizes
 from ascend_model.ring_advice import ring_advice
+from ascend_model.timeline import Timeline
 from ascend_model.workload import Workload
 from tests.ascend_model.laws import AIC, MIXED, SMALL_COPY, STREAMS, check_laws
 from tests.ascend_model.workloads import Script
@@ -53,6 +54,28 @@ def programs(draw: st.DrawFn) -> Workload:
     return script.build(STREAMS)
 
 
+def check_depths(timeline: Timeline, workload: Workload) -> None:
+    """A ready task waits until the first phase that has claimed its last block begins; at one moment either holds.
+
+    A sync_start task may leave its queue before that, while dispatch is stopped for it.
+    """
+    claims: dict[int, list[float]] = {task.id: [] for task in workload.tasks}
+    for phase in timeline.runtime_phases:
+        if phase.kind in ("dispatch", "early_dispatch") and phase.task is not None:
+            claims[phase.task] += [phase.start_us] * phase.count
+    waiting = []
+    for task, span in zip(workload.tasks, timeline.tasks, strict=True):
+        if task.kind in ("AIC", "AIV", "MIX"):
+            claimed = sorted(claims[task.id])
+            assert len(claimed) == span.blocks
+            waiting.append((span.ready_us, claimed[-1], task.sync_start))
+    for phase in timeline.runtime_phases:
+        if phase.thread.startswith("scheduler"):
+            most = sum(ready <= phase.end_us <= claimed for ready, claimed, _ in waiting)
+            least = sum(ready < phase.end_us < claimed and not sync for ready, claimed, sync in waiting)
+            assert least <= sum(phase.ready) <= most
+
+
 def _at_once(kind: str, clusters: int) -> int:
     return 2 * clusters if kind == "AIV" else clusters
 
@@ -78,6 +101,7 @@ def test_every_run_obeys_the_laws_and_lies_between_the_readings(workload: Worklo
         return
     timeline = simulate(workload, chip, heap_bytes=sizes, cores=cores)
     check_laws(timeline, cores, chip)
+    check_depths(timeline, workload)
     prompt = read_heap(workload, sizes, "prompt")
     for late, actual, soon in zip(lag.scopes, timeline.heap.scopes, prompt.scopes, strict=True):
         assert late.alloc_bytes == actual.alloc_bytes == soon.alloc_bytes

@@ -69,6 +69,25 @@ def test_tasks_without_a_kernel_and_tasks_that_start_together_queue_apart() -> N
     assert queues.head("AIC") is alone  # sync_start means nothing for one block
 
 
+def test_a_task_counts_in_its_queue_until_its_last_block_is_claimed() -> None:
+    queues = ReadyQueues()
+    cube, vector = run_of("AIC", AIC_STREAM, 2), run_of("AIV", AIV_STREAM)
+    together = run_of("MIX", MIX_STREAM, 2, sync_start=True)
+    for run in (cube, vector, run_of("DUMMY", -1), together):
+        queues.push(run)
+    assert queues.depths == (1, 1, 1)
+    cube.next_block = 1
+    queues.claimed(cube)
+    assert queues.depths == (1, 1, 1)
+    cube.next_block = 2
+    queues.claimed(cube)
+    assert queues.depths == (0, 1, 1)
+    assert queues.next_together() is together and queues.depths == (0, 1, 0)
+    together.next_block = 2
+    queues.claimed(together)  # it has left its queue before
+    assert queues.depths == (0, 1, 0)
+
+
 def test_a_task_is_staged_until_it_is_ready_or_all_its_blocks_are_placed() -> None:
     queues = EarlyQueues()
     first, second = run_of("AIC", AIC_STREAM, 2), run_of("AIC", AIC_STREAM, 2)

@@ -14,13 +14,14 @@ from typing import Any
 from ascend_model.timeline import BlockSpan, Timeline
 from pto_sim.lowering import LoweredProgram
 from pto_sim.report.dfx.identities import Identities
-from pto_sim.report.dfx.swimlane import CLOCK_HZ, ORIGIN_TICKS, core_names, swimlane_records
+from pto_sim.report.dfx.swimlane import CLOCK_HZ, ORIGIN_TICKS, SAMPLED_PHASES, core_names, swimlane_records
 
 FILE_NAME = "dfx_outputs/merged_swimlane.json"
 ORCHESTRATOR, SCHEDULER, SCHEDULER_VIEW, WORKER_VIEW = 1, 2, 3, 4
 _NAMES = {ORCHESTRATOR: "Orchestrator", SCHEDULER: "AICPU Scheduler", SCHEDULER_VIEW: "Scheduler View",
           WORKER_VIEW: "Worker View"}  # fmt: skip
 _TICKS_PER_US = CLOCK_HZ / 1e6
+_QUEUES = 3999
 
 
 def merged_text(timeline: Timeline, lowered: LoweredProgram, numbers: Identities) -> str:
@@ -61,6 +62,15 @@ def _phases(timeline: Timeline, numbers: Identities) -> Iterator[dict[str, Any]]
                 start, end = (phase[f"{side}_cycles"] / _TICKS_PER_US for side in ("start", "end"))
                 name = rest.pop("kind", "orch_submit")
                 yield _slice(pid, tid, name, "phase", start, end, rest)
+                if name in SAMPLED_PHASES:
+                    yield _depths(rest["shared_at_end"], end)
+
+
+def _depths(ready: list[int], at_us: float) -> dict[str, Any]:
+    """The ready queues as a counter: one track, whichever thread has sampled them."""
+    depths = dict(zip(("AIC", "AIV", "MIX"), ready, strict=True))
+    return {"ph": "C", "pid": SCHEDULER, "tid": _QUEUES, "name": "shared_ready_queue", "cat": "queue", "ts": at_us,
+            "args": depths}  # fmt: skip
 
 
 def _block(span: BlockSpan, tid: int, timeline: Timeline, numbers: Identities) -> Iterator[dict[str, Any]]:

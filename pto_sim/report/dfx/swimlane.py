@@ -1,12 +1,14 @@
 """chip_swimlane_records.json: when each core and each thread of the runtime did what, in ticks of the device's counter.
 
 Schema: simpler docs/dfx/chip-swimlane-profiling.md section 3.2 and src/common/platform/shared/host/
-chip_swimlane_collector.cpp. Queue depths at the ends of a phase (shared_at_start, shared_at_end) are left out.
+chip_swimlane_collector.cpp. Queue depths are sampled as in the runtime (simpler: src/a2a3/runtime/
+tensormap_and_ringbuffer/runtime/scheduler/scheduler_dispatch.cpp, phase_start_shared): see `_Depths`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ascend_model.timeline import BlockSpan, Machine, Timeline
@@ -20,6 +22,9 @@ ORIGIN_TICKS = 1000
 LEVELS = (1, 2, 3, 4)
 MIN_RESOLVE_TICKS = CLOCK_HZ // 1_000_000
 """The runtime leaves out phases of resolving that took less than 1 us."""
+SAMPLED_PHASES = frozenset({"complete", "dummy", "dispatch"})
+"""Phases that sample the depths of the ready queues; the others have 0 there."""
+_NO_DEPTHS = {"shared_at_start": [0, 0, 0], "shared_at_end": [0, 0, 0]}
 
 
 def swimlane_text(timeline: Timeline, numbers: Identities, level: int) -> str:
@@ -91,6 +96,7 @@ def _core_rows(timeline: Timeline, cores: list[str]) -> list[tuple[int, int, Blo
 def _scheduler_phases(timeline: Timeline, numbers: Identities, threads: int) -> list[list[dict[str, Any]]]:
     """Records of each thread. loop_iter counts the records of a thread; a run of resolutions is one record."""
     phases: dict[str, list[dict[str, Any]]] = {f"scheduler {index}": [] for index in range(threads)}
+    depths = {thread: _Depths() for thread in phases}
     dummies = {span.task for span in timeline.tasks if span.kind == "DUMMY"}
     for step in timeline.runtime_phases:
         if step.thread not in phases:
@@ -98,19 +104,46 @@ def _scheduler_phases(timeline: Timeline, numbers: Identities, threads: int) -> 
         records, kind = phases[step.thread], step.kind
         times = {"start_cycles": ticks(step.start_us), "end_cycles": ticks(step.end_us)}
         before = records[-1] if records else {}
+        if kind == "resolve":
+            depths[step.thread].resolved(step.ready)
         if kind == "resolve" == before.get("kind") and before["end_cycles"] == times["start_cycles"]:
             before["end_cycles"] = times["end_cycles"]
             before["tasks_processed"] += 1
             continue
         if kind == "complete" and step.task in dummies:
             marker = {"kind": "dummy_task", **times, "loop_iter": len(records), "tasks_processed": 1}
-            records.append({**marker, "task_id": numbers.task_ids[step.task]})
+            records.append({**marker, "task_id": numbers.task_ids[step.task], **_NO_DEPTHS})
             kind = "dummy"
         record: dict[str, Any] = {"kind": kind, **times, "loop_iter": len(records), "tasks_processed": step.count}
         if kind == "dispatch":
             record.update(pop_hit=1, pop_miss=0)
-        records.append(record)
+        records.append({**record, **_NO_DEPTHS})
+        if kind in SAMPLED_PHASES:
+            depths[step.thread].ended(records[-1], step.ready)
     return [[record for record in records if _kept(record)] for records in phases.values()]
+
+
+class _Depths:
+    """The ready queues as one thread samples them, [AIC, AIV, MIX].
+
+    A phase starts with what the thread's phase before it ended with. What a completion makes ready is in the queues
+    when it ends: its consumers are told in it.
+    """
+
+    def __init__(self) -> None:
+        self._now = [0, 0, 0]
+        self._completion: dict[str, Any] | None = None
+
+    def ended(self, record: dict[str, Any], ready: Sequence[int]) -> None:
+        """A sampled phase is over."""
+        record["shared_at_start"], self._now = self._now, list(ready)
+        record["shared_at_end"] = self._now
+        self._completion = record if record["kind"] != "dispatch" else None
+
+    def resolved(self, ready: Sequence[int]) -> None:
+        """The completion before told another consumer."""
+        if self._completion is not None:
+            self._completion["shared_at_end"] = self._now = list(ready)
 
 
 def _kept(record: dict[str, Any]) -> bool:

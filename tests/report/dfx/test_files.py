@@ -138,6 +138,24 @@ def test_phases_do_not_overlap_on_a_thread(folder):
     assert [phase["submit_idx"] for phase in submissions] == list(range(4))
 
 
+def test_depths_of_the_ready_queues(folder):
+    """[AIC, AIV, MIX]: four vector blocks are one task; the end of the last makes the mixed task ready, once."""
+    threads = read(folder, "chip_swimlane_records.json")["aicpu_scheduler_phases"]
+    phases = sorted((p for thread in threads for p in thread), key=lambda phase: phase["end_cycles"])
+    seen = [(p["kind"], p["shared_at_end"]) for p in phases if p["kind"] in ("complete", "dispatch")]
+    assert [row for row in seen if row[0] == "complete"] == [("complete", [0, 0, 1]), ("complete", [0, 0, 0])]
+    assert seen[-1] == ("complete", [0, 0, 0])
+    vector = [depths for kind, depths in seen[: seen.index(("complete", [0, 0, 1]))]]
+    assert vector[-1] == [0, 0, 0] and all(depths in ([0, 1, 0], [0, 0, 0]) for depths in vector)
+    for thread in threads:
+        sampled = [p for p in thread if p["kind"] != "resolve"]
+        before = [[0, 0, 0], *(p["shared_at_end"] for p in sampled)]
+        assert [p["shared_at_start"] for p in sampled] == before[:-1]
+    counters = [e for e in read(folder, "merged_swimlane.json")["traceEvents"] if e["ph"] == "C"]
+    assert {e["name"] for e in counters} == {"shared_ready_queue"} and len(counters) == len(seen)
+    assert {"AIC": 0, "AIV": 0, "MIX": 1} in [e["args"] for e in counters]
+
+
 @pytest.mark.parametrize(("level", "keys"), [
     (1, []),
     (2, ["aicpu_tasks"]),
