@@ -26,12 +26,15 @@ class BlocksDisagreeError(KernelError):
     """Blocks that run as one batch need different things here (PTO208); run one by one they may not."""
 
 
-def division_by_zero(run: Run) -> KernelError:
+def division_by_zero(run: Run, dividend: Any, divisor: Any) -> KernelError:
     """The error for an integer that is divided by zero on some block."""
+    first = int(np.argmin(np.abs(np.atleast_1d(divisor))))
+    above = np.atleast_1d(dividend)
     return KernelError(
         "PTO212",
         "an integer is divided by zero",
         site=run.site(),
+        values=f"{above[first % len(above)]} divided by 0",
         hint="guard the division with an if; both operands of `and` are evaluated",
     )
 
@@ -118,7 +121,7 @@ class LaneScalar:
         try:
             return self._wrap(function(theirs, mine) if swap else function(mine, theirs))
         except ZeroDivisionError as error:
-            raise division_by_zero(self.core.run) from error
+            raise division_by_zero(self.core.run, *((theirs, mine) if swap else (mine, theirs))) from error
 
     def __add__(self, other: Any) -> Any:
         if type(other) is int and self.base.dtype.kind == "i":

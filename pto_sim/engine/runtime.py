@@ -82,7 +82,7 @@ class KernelRuntime:
             try:
                 return remainder(a, b) if operation == "%" else quotient(a, b)
             except ZeroDivisionError as error:
-                raise division_by_zero(require_run("a division")) from error
+                raise division_by_zero(require_run("a division"), a, b) from error
         return a % b if operation == "%" else a / b
 
     @staticmethod
