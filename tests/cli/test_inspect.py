@@ -69,6 +69,37 @@ def test_ops_lists_all_and_shows_rules(cli):
     assert unknown.exit_code == 2 and "matmul" in unknown.stderr
 
 
+# pypto: python/pypto/language, what kernels of pypto-lib and the tests under tests/st call on one a2a3 card.
+NAMES_TEXT = """
+aiv_shard aic_gather aic_initialize_pipe aiv_initialize_pipe arange array.create array.get_element
+array.update_element assemble at ci cluster cond const create_l1 create_tensor create_tile cross_core_slot dump_tag
+dynamic expand_clone expands fillpad fillpad_expand full func_attr gather gather_row get_block_idx get_block_num
+get_subblock_idx import_peer_buffer inline jit jit.extern jit.host jit.incore jit.inline jit.opaque load
+manual_scope max mgather min move mrgsort mscatter no_dep paged_gather parallel pipeline prefetch.async_prefetch
+prefetch.make_context prefetch.session prefetch.wait program range read reinterpret_view reserve_buffer reshape
+scatter scatter_update scope set_validshape slice split split_aiv spmd spmd_submit static_assert static_print store
+submit system.available_aiv_count system.available_cluster_count system.bar_all system.bar_m system.bar_v
+system.cacheinvalid system.fence system.set_ffts system.sync_dst system.sync_set system.sync_src system.sync_wait
+system.syncall system.task_dummy tensor.dim tensor.view tfree_to_aic tfree_to_aiv tile.batch_matmul
+tile.batch_matmul_acc tile.cmps tile.create tile.extract tile.fillpad_inplace tile.gather tile.gather_compare
+tile.gather_mask tile.gemv tile.gemv_acc tile.gemv_bias tile.maximums tile.minimums tile.scatter tile.scatter_mask
+tile.transpose_view tpop_from_aic tpop_from_aiv tpush_to_aic tpush_to_aiv transpose unroll while_ write yield_
+MemRef MemorySpace PipeType TileView TensorView
+"""
+
+
+@pytest.mark.parametrize("name", NAMES_TEXT.split())
+def test_ops_explains_every_name_of_the_language(cli, name):
+    shown = cli("ops", f"pl.{name}")
+    assert shown.exit_code == 0 and len(shown.stdout.split()) > 8, shown.stderr
+
+
+@pytest.mark.parametrize("name", ["pl.tile.alloc", "pl.loads"])
+def test_ops_says_what_is_not_modelled(cli, name):
+    shown = cli("ops", name)
+    assert shown.exit_code != 0 and "not modelled" in shown.stderr
+
+
 def test_help_names_what_works_and_nothing_else(cli):
     text = cli("--help").stdout
     for command in ("demo", "run", "check", "report", "compare", "chips", "ops", "findings"):
