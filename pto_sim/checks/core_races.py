@@ -6,10 +6,12 @@ event between cores or a barrier; lowering says for each access which cores make
 
 from __future__ import annotations
 
+import functools
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from pto_sim.checks.catalogue import RACE_BETWEEN_CORES, RACE_OF_EQUAL_BITS
 from pto_sim.checks.check import Check, site_text
 from pto_sim.checks.touches import Runs, common_element, is_quiet, runs_of, span
-from pto_sim.program.core_order import CORE_NAMES, CUBE, SECOND_LANE, CoreOrder, CoreUse
+from pto_sim.program.core_order import CORE_NAMES, CUBE, FIRST_LANE, SECOND_LANE, CoreOrder, CoreUse
 from pto_sim.program.events import RunEnd
 from pto_sim.program.findings import Finding
 from pto_sim.program.model import Access, Program, TaskRecord
@@ -65,34 +67,60 @@ class _Meeting(NamedTuple):
 
 
 class _Part:
-    """What one core does to a tensor in one segment: reads, or writes of one kind."""
+    """What one core does to a tensor in one segment: reads, or writes of one kind.
 
-    def __init__(self, use: CoreUse, write: bool, atomic: bool) -> None:
-        self.use, self.write, self.atomic = use, write, atomic
+    size: elements of the tensor. number: counts its parts in the order of their first access.
+    """
+
+    def __init__(self, use: CoreUse, write: bool, atomic: bool, size: int, number: int) -> None:
+        self.use, self.write, self.atomic, self.size, self.number = use, write, atomic, size, number
         self.accesses: list[Access] = []
         self._runs: dict[bool, Runs] = {}
 
-    def runs(self, size: int, loud: bool) -> Runs:
-        """Its runs, with the elements of block b moved by b * size. loud: without writes that changed no bit."""
+    @functools.cached_property
+    def ranges(self) -> dict[int, tuple[int, int]]:
+        """First element and the one behind the last that each block touches."""
+        return _ranges(self.accesses)
+
+    def moved(self, loud: bool = False) -> Iterator[Access]:
+        """Its accesses, with the elements of block b moved by b * size. loud: without writes that changed no bit."""
+        for access in self.accesses:
+            if not (loud and self.write and is_quiet(access)):
+                yield _moved(access, self.size)
+
+    def runs(self, loud: bool) -> Runs:
+        """The runs of `moved`."""
         if loud not in self._runs:
-            self._runs[loud] = runs_of(
-                _moved(access, size) for access in self.accesses if not (loud and self.write and is_quiet(access))
-            )
+            self._runs[loud] = runs_of(self.moved(loud))
         return self._runs[loud]
 
 
 def _meetings(program: Program, record: TaskRecord, orders: Mapping[int, CoreOrder]) -> Iterator[_Meeting]:
-    for tensor, parts in _parts(record, orders).items():
-        size = int(np.prod(program.tensors[tensor].shape, dtype=np.int64))
-        for first, second in combinations(parts, 2):
-            if _may_meet(first, second) and _near(first, second):
-                found = _meeting(first, second, size)
-                if found is not None:
-                    yield found
+    for parts in _parts(program, record, orders).values():
+        of_core = [[part for part in parts if part.use.core == core] for core in (CUBE, FIRST_LANE, SECOND_LANE)]
+        for mine, others in combinations(of_core, 2):
+            if not _overlap(mine, others):
+                continue
+            for first, second in product(mine, others):
+                if _may_meet(first, second) and _near(first.ranges, second.ranges):
+                    yield from _meeting(*sorted((first, second), key=lambda part: part.number))
 
 
-def _parts(record: TaskRecord, orders: Mapping[int, CoreOrder]) -> dict[int, list[_Part]]:
-    """What the cores do to each tensor that at least two of them touch and one writes."""
+def _overlap(mine: list[_Part], others: list[_Part]) -> bool:
+    """Whether one of two cores writes what the other touches, ordered or not: most tasks end here."""
+    if not _near(_ranges([a for p in mine for a in p.accesses]), _ranges([a for p in others for a in p.accesses])):
+        return False
+    return any(
+        common_element(
+            runs_of(access for part in writers if part.write for access in part.moved()),
+            runs_of(access for part in users for access in part.moved()),
+        )
+        for writers, users in ((mine, others), (others, mine))
+    )
+
+
+def _parts(program: Program, record: TaskRecord, orders: Mapping[int, CoreOrder]) -> dict[int, list[_Part]]:
+    """What the cores do to each tensor that at least two of them touch and one writes, in order of their accesses."""
     found: dict[int, dict[tuple[CoreUse, bool, bool], _Part]] = defaultdict(dict)
     for access in record.accesses:
         if 0 in access.shape or not len(access.offsets):
@@ -106,7 +134,7 @@ def _parts(record: TaskRecord, orders: Mapping[int, CoreOrder]) -> dict[int, lis
                 key = segment, access.write, access.atomic
                 parts = found[access.tensor]
                 if key not in parts:
-                    parts[key] = _Part(*key)
+                    parts[key] = _Part(*key, math.prod(program.tensors[access.tensor].shape), len(parts))
                 parts[key].accesses.append(own)
     return {
         tensor: list(parts.values())
@@ -179,20 +207,20 @@ def _may_meet(first: _Part, second: _Part) -> bool:
     return not alike and not a.ordered(b)
 
 
-def _near(first: _Part, second: _Part) -> bool:
-    """Whether the two have a block in which their ranges meet."""
-    ranges = [_ranges(first), _ranges(second)]
+Ranges = Mapping[int, tuple[int, int]]
+"""First element and the one behind the last, by block."""
+
+
+def _near(first: Ranges, second: Ranges) -> bool:
+    """Whether there is a block in which two ranges meet."""
     return any(
-        low < ranges[1][block][1] and ranges[1][block][0] < high
-        for block, (low, high) in ranges[0].items()
-        if block in ranges[1]
+        low < second[block][1] and second[block][0] < high for block, (low, high) in first.items() if block in second
     )
 
 
-def _ranges(part: _Part) -> dict[int, tuple[int, int]]:
-    """First element and the one behind the last that each block touches."""
+def _ranges(accesses: Sequence[Access]) -> dict[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
-    for access in part.accesses:
+    for access in accesses:
         reach = span(access)[1] - int(access.offsets.max())
         count = max(len(access.blocks), len(access.offsets))
         pairs = np.broadcast_to(access.blocks, count).tolist(), np.broadcast_to(access.offsets, count).tolist()
@@ -202,16 +230,16 @@ def _ranges(part: _Part) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _meeting(first: _Part, second: _Part, size: int) -> _Meeting | None:
-    """The first element at which two parts meet; among writes that changed bits first."""
+def _meeting(first: _Part, second: _Part) -> Iterator[_Meeting]:
+    """The first element at which two parts meet, if they do; among writes that changed bits first."""
     for loud in (True, False):
         # Of two writes the later one shows whether they wrote the same bits.
-        found = common_element(first.runs(size, loud and not second.write), second.runs(size, loud))
+        found = common_element(first.runs(loud and not second.write), second.runs(loud))
         if found is not None:
             ours, theirs, place = found
             cores = first.use.core, second.use.core
-            return _Meeting(ours, theirs, cores, place // size, place % size, not loud)
-    return None
+            yield _Meeting(ours, theirs, cores, place // first.size, place % first.size, not loud)
+            return
 
 
 def _finding(program: Program, meeting: _Meeting) -> Finding:
