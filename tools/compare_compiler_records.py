@@ -112,7 +112,7 @@ class RunComparison:
         blocks = record.get("blocks", 1)
         if isinstance(blocks, int):
             self._check("blocks", name, blocks, task.blocks)
-        self._check("scalars", name, record["scalars"], task.scalars)
+        self._check("scalars", name, record["scalars"], len(task.scalars))
         self._check("early_resolve", name, record.get("early_resolve", False), task.early_resolve)
         self._check("directions", name, *self._directions(record["args"], facts))
         self._launches.setdefault(name, []).append(facts)
