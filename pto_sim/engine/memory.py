@@ -305,7 +305,24 @@ class Memory:
             if init_value is not None:
                 raise UnsupportedError("create_tensor(init_value=) inside a task", site=run.site(), hint="use pl.full")
             return self.create_tile(shape, dtype)
+        if init_value is not None:
+            self._check_fill(dtype, init_value)
         return self.create_buffer(shape, dtype, manual_dep, init_value)
+
+    def _check_fill(self, dtype: DataType, value: Any) -> None:
+        """Raises KernelError (PTO205) for a number that the runtime cannot fill a buffer of `dtype` with.
+
+        pypto: src/codegen/tensor_op_codegen.cpp, tensor.create.
+        """
+        narrow = dtype.kind == "float" and dtype.nbytes < 4 and value != 0
+        if narrow or not np.isfinite(value) or (dtype.kind != "float" and value != int(value)):
+            raise KernelError(
+                "PTO205",
+                "a buffer is filled with a finite number of its type, one of FP16 or BF16 with 0 only",
+                site=self.run.site(),
+                values=f"init_value={value!r} for {dtype.name}",
+                hint="init_value=0, or fill it in a task: pl.full",
+            )
 
     def create_buffer(
         self, shape: tuple[int, ...], dtype: DataType, manual_dep: bool = False, init_value: Any = None

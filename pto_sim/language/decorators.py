@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.extents import DynVar
 from pto_sim.frontend.kernel import InlineKernel
 from pto_sim.frontend.task_functions import ExternKernel, HostKernel, InCoreKernel
-from pto_sim.program.errors import UnsupportedError
+from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.model import Site
 
 
 class _Inline:
@@ -36,8 +38,14 @@ class _Jit:
             return lambda f: JitKernel(f, auto_scope)
         return JitKernel(function, auto_scope)
 
-    def incore(self, function: Callable[..., Any] | None = None, *, level: Any = None) -> Any:
+    def incore(self, function: Callable[..., Any] | None = None, *, level: Any = None, **options: Any) -> Any:
         """`@pl.jit.incore`: a device function; called from orchestration it is a task."""
+        for name in options:
+            scoped = "a device function has no scopes: auto_scope= belongs to @pl.jit, .inline and .host"
+            raise KernelError(
+                "PTO238", scoped if name == "auto_scope" else f"@pl.jit.incore has no keyword '{name}'",
+                site=Site.of_frame(sys._getframe(1)), values=f"{name}={options[name]!r}", hint="leave it out",
+            )  # fmt: skip
         return _incore if function is None else _incore(function)
 
     def extern(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:

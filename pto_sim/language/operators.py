@@ -93,6 +93,11 @@ def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
     if target_type.numpy is None:
         raise unsupported_element(target_type, run.site(), "pl.cast")
     if not isinstance(x, (Tile, Tensor)):
+        if mode not in ("round", _MODES.index("round")):
+            raise KernelError(
+                "PTO206", "a cast of a scalar has no mode", site=run.site(), values=f"mode {mode!r} with {x!r}",
+                hint="leave it out, or cast the tile that the scalar is read from",
+            )  # fmt: skip
         return _cast_scalar(x, target_type)
     name = _MODES[mode] if isinstance(mode, int) and 0 <= mode < len(_MODES) else mode
     if name not in _MODES:

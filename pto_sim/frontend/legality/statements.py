@@ -20,6 +20,12 @@ _EXPRESSIONS = {
     ast.Await: "await", ast.Yield: "yield", ast.YieldFrom: "yield from", ast.Starred: "star argument",
 }  # fmt: skip
 
+_FOREIGN_TEXT = """
+print input eval exec sorted sum zip map filter enumerate reversed isinstance getattr setattr vars type
+"""
+_FOREIGN = frozenset(_FOREIGN_TEXT.split())
+_CONTAINER = frozenset(("append", "extend", "insert", "pop", "setdefault"))
+
 
 def unknown_statements(function: ast.FunctionDef, around: Surroundings) -> Iterator[Problem]:
     """PTO220: a statement other than assignment, for, while, if, with, return, pass, break, continue and calls."""
@@ -43,8 +49,21 @@ def unknown_expressions(function: ast.FunctionDef, around: Surroundings) -> Iter
                     yield problem("PTO221", node, f"a kernel has no {text}", _HINT)
             if isinstance(node, ast.Compare):
                 yield from _comparison(node)
+            if isinstance(node, ast.Call):
+                yield from _python_call(node)
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
                 yield problem("PTO221", node, "there is no operator @", "pl.matmul(a, b)")
+
+
+def _python_call(node: ast.Call) -> Iterator[Problem]:
+    """A kernel calls operators and kernel functions; of Python's own it has a few on scalars."""
+    function = node.func
+    if isinstance(function, ast.Name) and function.id in _FOREIGN:
+        yield problem("PTO221", node, f"a kernel does not call {function.id}()", _HINT)
+    elif isinstance(function, ast.Attribute) and function.attr in _CONTAINER and isinstance(function.value, ast.Name):
+        yield problem(
+            "PTO221", node, "a kernel has no Python lists, sets or dicts to change", "pl.array.create(n, dtype)"
+        )
 
 
 def _comparison(node: ast.Compare) -> Iterator[Problem]:
