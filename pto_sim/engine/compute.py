@@ -76,6 +76,8 @@ class Compute:
         site = run.here()
         if name in _CUBE and (tiles[-1].space not in _CUT_RIGHT or tiles[-2].space in _UNCUT_LEFT):
             attrs = {**attrs, "manual": True}
+        if run.chained and name in _CUBE:
+            attrs = {**attrs, "chained": True}
         key = (name, types, tuple(attrs.items()), site)
         plan = self._plans.get(key)
         if plan is None:
@@ -209,8 +211,8 @@ class Compute:
         keywords = dict(attrs)
         if name in _CUBE:
             extent = checked[-2].shape[0 if attrs.get("a_trans") else 1]
-            manual = keywords.pop("manual", False)
-            chain = k_split(shape[0], shape[1], extent, checked[-1].dtype, name, manual)
+            manual, chained = keywords.pop("manual", False), keywords.pop("chained", False)
+            chain = k_split(shape[0], shape[1], extent, checked[-1].dtype, name, manual, chained)
             recorded["k_split"] = keywords["k_split"] = chain
             keywords["threads"] = self.run.options.threads
         core = self.run.task_core(f"pl.{name}")

@@ -96,6 +96,7 @@ class Run:
         self.extents: ChainMap[str, int] = ChainMap()
         self._told: set[SourceNote] = set()
         self.carrying: list[Any] = []
+        self.chained = False  # the product that is called now is read by other products alone
         self.dumped: set[int] = set()
         self._user_code: dict[int, tuple[Any, bool]] = {}
         self._sites: dict[tuple[int, int], int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pto_sim.engine.aiv_lanes import SplitAiv
@@ -50,6 +51,20 @@ class KernelRuntime:
     def turns(fixed: bool) -> Turns:
         """Enter a `while`. fixed: its condition cannot change."""
         return Turns(require_run("a while statement"), fixed=fixed)
+
+    @staticmethod
+    def chained(product: Callable[..., Any]) -> Callable[..., Any]:
+        """A product whose result other products alone read."""
+        run = require_run("a product")
+
+        def called(*args: Any, **keywords: Any) -> Any:
+            run.chained = True
+            try:
+                return product(*args, **keywords)
+            finally:
+                run.chained = False
+
+        return called
 
     @staticmethod
     def rebound(name: str, old: Any, new: Any) -> Any:

@@ -13,6 +13,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * task ids that a `pl.parallel` rebinds become arrays, one id for each iteration;
 * a launch tells which elements its `predicate=` reads (`frontend.predicates`), and the first statement of its body
   which run-time scalars it takes from outside;
+* a product that other products alone read says so (`frontend.chained_products`);
 * a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
@@ -24,6 +25,7 @@ import ast
 import copy
 from collections.abc import Sequence
 
+from pto_sim.frontend.chained_products import mark_chained_products
 from pto_sim.frontend.declared_calls import declared_call, task_names
 from pto_sim.frontend.names import (
     bound_names,
@@ -53,6 +55,7 @@ def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
     for argument in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]:
         argument.annotation = None
     mark_predicates(function, RUNTIME)
+    mark_chained_products(function)
     names = StatementNames(function.body)
     rewriter = _Rewriter(names.bound(function.body), set(parameter_names(function)), runtime_names, names, renames)
     function.body = rewriter.statements(function.body)

@@ -21,7 +21,8 @@ FRACTAL_ROW_BYTES = 32
 class MatmulShape(NamedTuple):
     """m, n, k of a product, how many of them a batch holds, the operands' dtype and its bytes.
 
-    op: 'matmul', 'matmul_acc' or 'matmul_bias'. manual: the compiler does not cut it (see numerics.l0_tiling).
+    op: 'matmul', 'matmul_acc' or 'matmul_bias'. manual, chained: the compiler does not cut it, or cuts it for products
+    that read it (see numerics.l0_tiling).
     """
 
     m: int
@@ -32,6 +33,7 @@ class MatmulShape(NamedTuple):
     itemsize_bytes: int
     op: str = "matmul"
     manual: bool = False
+    chained: bool = False
 
 
 class CubeStep(NamedTuple):
@@ -55,9 +57,8 @@ def matmul_shape(signature: OpSignature) -> MatmulShape:
     batch = 1
     for left, right in zip(_leading(a.shape, b.shape), _leading(b.shape, a.shape), strict=True):
         batch *= max(left, right)
-    return MatmulShape(
-        rows, cols, inner, batch, a.dtype, itemsize_bytes(a.dtype), signature.op, bool(attrs.get("manual"))
-    )
+    manual, chained = bool(attrs.get("manual")), bool(attrs.get("chained"))
+    return MatmulShape(rows, cols, inner, batch, a.dtype, itemsize_bytes(a.dtype), signature.op, manual, chained)
 
 
 def _leading(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
@@ -67,7 +68,7 @@ def _leading(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
 
 def l0_tile(shape: MatmulShape) -> L0Tile:
     """The compiler's L0 tile; the whole product where the compiler leaves it whole."""
-    return product_tile(shape.op, shape.m, shape.n, shape.k, shape.dtype, manual=shape.manual)
+    return product_tile(shape.op, shape.m, shape.n, shape.k, shape.dtype, manual=shape.manual, chained=shape.chained)
 
 
 def l0_uses(op: str, shape: MatmulShape) -> list[L0Use]:

@@ -21,6 +21,7 @@ from pto_sim.numerics.typing_rules import accumulator_of
 L0A_BYTES = 64 * 1024
 L0B_BYTES = 64 * 1024
 L0C_BYTES = 128 * 1024
+L1_BYTES = 512 * 1024
 FRACTAL = 16
 # INT32 accumulators occupy rows in steps of 32, all others in steps of 16.
 INT32_ACC_ROWS = 32
@@ -223,23 +224,28 @@ def _problem(m: int, n: int, k: int, dtype: str, biased: bool = False) -> _Probl
     return _Problem(m, n, k, STORAGE[dtype].itemsize, bytes_c, acc_rows, step, most_n)
 
 
-def product_tile(op: str, m: int, n: int, k: int, dtype: str, *, manual: bool = False) -> L0Tile:
+def product_tile(op: str, m: int, n: int, k: int, dtype: str, *, manual: bool = False, chained: bool = False) -> L0Tile:
     """How a recorded product is cut; the whole product where the compiler leaves it as it is.
 
     op: 'matmul', 'matmul_acc' or 'matmul_bias'. manual: an operand is where the compiler does not cut: already in L0A
-    or L0B, an accumulator, or a right operand that the vector core made.
+    or L0B, an accumulator, or a right operand that the vector core made. chained: other products alone read it, from
+    a scratch in L1: a product that is cut along M or N is then cut with its output stationary.
     A sum onto the caller's accumulator is cut along K only, unless its result is too large for L0C.
     """
     whole = L0Tile(m, n, k)
-    tile = None if manual else choose_l0_tile(m, n, k, dtype, biased=op == "matmul_bias")
+    biased = op == "matmul_bias"
+    tile = None if manual else choose_l0_tile(m, n, k, dtype, biased=biased)
     if tile is None:
         return whole
     rows = -(-m // INT32_ACC_ROWS) * INT32_ACC_ROWS if dtype == "INT8" else m
-    if op == "matmul_acc" and (tile.m, tile.n) != (m, n) and rows * n * 4 <= L0C_BYTES:
+    cut = (tile.m, tile.n) != (m, n)
+    if op == "matmul_acc" and cut and rows * n * 4 <= L0C_BYTES:
         return whole
+    if chained and op != "matmul_acc" and cut and 2 * m * n <= L1_BYTES:
+        return choose_l0_tile(m, n, k, dtype, force_output_stationary=True, biased=biased) or tile
     return tile
 
 
-def k_split(m: int, n: int, k: int, dtype: str, op: str = "matmul", manual: bool = False) -> int:
+def k_split(m: int, n: int, k: int, dtype: str, op: str = "matmul", manual: bool = False, chained: bool = False) -> int:
     """Length of one K chain of [m, k] x [k, n]: the chooser's k, or the whole of K."""
-    return product_tile(op, m, n, k, dtype, manual=manual).k
+    return product_tile(op, m, n, k, dtype, manual=manual, chained=chained).k

@@ -69,3 +69,20 @@ def test_forced_output_stationary() -> None:
     tile = choose_l0_tile(512, 512, 64, "BF16", force_output_stationary=True)
     assert tile is not None
     assert tile.stationary == "output"
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "FP32", "INT8"])
+def test_a_product_that_is_cut_along_k_and_more_does_not_fit_whole(dtype: str) -> None:
+    """So the compiler either cuts it, or refuses it where it may not: no other order of summation exists."""
+    itemsize, step = STORAGE[dtype].itemsize, 32 if dtype == "INT8" else 16
+    cut_both_ways = 0
+    for m in (16, 32, 64, 128, 192, 320, 512):
+        for n in (16, 48, 80, 112, 256, 1536, 2048):
+            if -(-m // step) * step * n * 4 > L0C_BYTES:
+                continue
+            for k in (16, 48, 96, 192, 320, 512, 1024):
+                tile = choose_l0_tile(m, n, k, dtype)
+                if tile is not None and (tile.m, tile.n) != (m, n) and tile.k < k:
+                    cut_both_ways += 1
+                    assert m * k * itemsize > L0A_BYTES or n * k * itemsize > L0B_BYTES, (m, n, k, tile)
+    assert cut_both_ways
