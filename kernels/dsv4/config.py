@@ -133,7 +133,7 @@ PRO = ModelConfig(
     num_hash_layers=3,
     compress_ratios=_alternating((128, 128), 61),
     index_topk=1024,
-    max_position_embeddings=1048576,
+    max_position_embeddings=1048576,  # kernels with lists or states of all positions are deployed for 16384
 )
 
 DEMO = replace(
@@ -177,8 +177,7 @@ EP_WORLD_SIZE = 8
 EP_RANK = 0
 RECV_SAFETY = 4  # receive buffers hold this many times the mean load of an expert
 RECV_MAX = (DECODE_TOKENS * FLASH.num_experts_per_tok // (FLASH.n_routed_experts // EP_WORLD_SIZE)) * RECV_SAFETY
-ROUTED_TILE_ROWS = (
-    48  # rows that a routed expert takes at a time: 48 with gate and up in one task, or 32 in tasks apart
-)
+# Rows that a routed expert takes at a time: 48 with gate and up in one task, or 32 in tasks apart.
+ROUTED_TILE_ROWS = 48
 FORWARD_LAYERS = 7  # of a forward pass where none is asked for
 EP_ROUTING_GLOBAL = False  # True: the gate numbers the experts of all ranks

@@ -2,7 +2,7 @@
 
 Each token has 64 small query heads. A compressed row's score is the sum over the heads of the positive part of query
 times key, each head weighted by the token. Queries and keys are turned by a Hadamard matrix and quantised by rows, so
-the products are those of INT8. The 512 best rows are kept, best first.
+the products are those of INT8. The 512 best rows are kept (of the larger model 1024), best first.
 """
 
 from config import (
@@ -58,12 +58,14 @@ D_TILE = 32
 B_TILE = 4
 CACHE_TILE = 32
 TOPK_TILE = 4
+SORT_LEN = 2048  # rows in order after the sort: runs of 32, merged four at a time to 128, 512 and 2048
 
 assert Q_LORA % Q_TILE == 0 and (HEADS * HEAD_DIM) % Q_OUT_TILE == 0 and T % Q_ROW_TILE == 0
 assert ROPE_BLOCK % ROPE_ROW_TILE == 0 and (T * HEADS) % QUANT_BLOCK == 0 and QUANT_BLOCK % QUANT_ROW_TILE == 0
 assert T % WEIGHTS_ROW_TILE == 0 and D % D_TILE == 0 and B % B_TILE == 0 and T % TOPK_TILE == 0
 assert BLOCK_SIZE % CACHE_TILE == 0  # a tile of keys lies within one page
-assert SCORE_LEN == 2048  # the sort: runs of 32, merged four at a time to 128, 512 and 2048
+assert SCORE_LEN in (SORT_LEN, 2 * SORT_LEN), "the scores of a token are in order after the sort, or are two halves"
+assert IDX_TOPK < SORT_LEN, "the best of a half are the first of its sorted rows"
 
 
 @pl.jit.inline
@@ -256,6 +258,10 @@ def indexer(
                 k_pairs = pl.mrgsort(k_pairs, block_len=256)
                 k_pairs = pl.mrgsort(k_pairs, block_len=1024)
                 k_best = k_pairs[:, 0 : 2 * IDX_TOPK]
+                if SCORE_LEN > SORT_LEN:
+                    # Two halves, each in order, of pairs of a score and its row: the best of each are merged.
+                    k_second = k_pairs[:, 2 * SORT_LEN : 2 * SORT_LEN + 2 * IDX_TOPK]
+                    k_best = pl.mrgsort(k_best, k_second)[:, 0 : 2 * IDX_TOPK]
                 k_idx = pl.gather(k_best, mask_pattern=pl.tile.MaskPattern.P1010, output_dtype=pl.INT32)
                 k_idx = pl.set_validshape(k_idx, 1, pl.min(IDX_TOPK, k_len))
                 topk_idxs_flat[k_t : k_t + 1, 0:IDX_TOPK] = pl.add(k_idx, k_offset)

@@ -2,9 +2,9 @@
 
 Each token has 64 small query heads. A compressed row's score is the sum over the heads of the positive part of query
 times key, each head weighted by the token. Queries and keys are turned by a Hadamard matrix and quantised by rows, so
-the products are those of INT8. A token sees the rows whose window ends at or before it; the 512 best are listed, best
-first. As many rows are scored as one run can complete, counted from the request's first: an indexer for the start of
-a request.
+the products are those of INT8. A token sees the rows whose window ends at or before it; the 512 best (of the larger
+model 1024) are listed, best first. As many rows are scored as one run can complete, counted from the request's first:
+an indexer for the start of a request.
 """
 
 from config import (
@@ -69,7 +69,7 @@ assert Q_LORA % Q_TILE == 0 and (HEADS * HEAD_DIM) % Q_OUT_TILE == 0 and T % Q_R
 assert HEADS % ROPE_ROW_TILE == 0 and (T * HEADS) % QUANT_BLOCK == 0 and QUANT_BLOCK % QUANT_ROW_TILE == 0
 assert T % WEIGHTS_ROW_TILE == 0 and D % D_TILE == 0 and T % SCORE_INIT_TILE == 0 and T % TOPK_TILE == 0
 assert BLOCK_SIZE % CACHE_TILE == 0, "a tile of keys lies within one page"
-assert SCORED <= INDEXER_SCORE_CAP <= IDX_TOPK <= SORT_LEN // 4, "the best rows are the first of the sorted ones"
+assert SCORED <= INDEXER_SCORE_CAP <= IDX_TOPK < SORT_LEN, "the best rows are the first of the sorted ones"
 
 
 @pl.jit.inline

@@ -31,24 +31,25 @@ MAX_SEQ_LEN = FLASH.max_position_embeddings
 Q_WIDTH = H * HEAD_DIM
 
 # tiles
+M_TILE = min(128, DECODE_BATCH * DECODE_SEQ, PREFILL_BATCH * PREFILL_SEQ)  # rows of a matrix product: a whole step's
 T_TILE = 8
-QR_M_TILE = 128
+QR_M_TILE = M_TILE
 QR_N_TILE = 256
 QR_K_TILE = 256
 QR_OK = 2  # parts of the inner extent
 QR_K_SLICE = D // QR_OK
 Q_LORA_TILE = 32
-QPROJ_M_TILE = 128
+QPROJ_M_TILE = M_TILE
 QPROJ_N_TILE = 256
 QPROJ_K_TILE = 512
 QPROJ_GROUP = 8  # column tiles of a block
-DEQUANT_T_TILE = 128
+DEQUANT_T_TILE = M_TILE
 DEQUANT_N_TILE = 128
 DEQUANT_GROUP = 16
 HEAD_TILE = 64
 Q_ROPE_T_TILE = 32
 Q_ROPE_HEADS = 2
-KV_M_TILE = 128
+KV_M_TILE = M_TILE
 KV_N_TILE = 256
 KV_K_TILE = 256
 KV_OK = 4  # parts of the inner extent
@@ -298,6 +299,23 @@ def qkv_proj_rope(
         v_out = pl.cast(v_turned, target_type=pl.BF16, mode="rint")
         kv[v_t0 : v_t0 + KV_RMS_T_TILE, NOPE_DIM:HEAD_DIM] = v_out
     return q
+
+
+@pl.jit
+def materialize_rope_rows_test(
+    freqs_cos: pl.Tensor[[MAX_SEQ_LEN, ROPE_DIM], pl.BF16],
+    freqs_sin: pl.Tensor[[MAX_SEQ_LEN, ROPE_DIM], pl.BF16],
+    position_ids: pl.Tensor[[T_DYN], pl.INT32],
+    num_tokens: pl.Scalar[pl.INT32],
+    rope_cos_t: pl.Out[pl.Tensor[[T_DYN, ROPE_DIM], pl.BF16]],
+    rope_sin_t: pl.Out[pl.Tensor[[T_DYN, ROPE_DIM], pl.BF16]],
+):
+    """`materialize_rope_rows` on its own."""
+    position_ids.bind_dynamic(0, T_DYN)
+    rope_cos_t.bind_dynamic(0, T_DYN)
+    rope_sin_t.bind_dynamic(0, T_DYN)
+    materialize_rope_rows(freqs_cos, freqs_sin, position_ids, num_tokens, rope_cos_t, rope_sin_t)
+    return rope_cos_t, rope_sin_t
 
 
 @pl.jit

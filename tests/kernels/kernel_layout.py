@@ -26,10 +26,21 @@ def compared(entry: object, specs: list, golden: object, tolerance: dict) -> Run
 
 def differences(entry: object, specs: list, golden: object, tolerance: dict) -> list[str]:
     """What the comparers say of the outputs, '' for each that agrees. As `compared`, without heap and time."""
-    tensors = {spec.name: value for spec, value in zip(specs, arguments(specs), strict=True)}
-    expected = {name: np.array(value) for name, value in tensors.items()}
+    values, expected = inputs_and_expected(specs, golden)
+    return said_of_a_run(entry, values, expected, tolerance)
+
+
+def inputs_and_expected(specs: list, golden: object) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a kernel, and by name what its reference makes of copies of them."""
+    values = arguments(specs)
+    expected = {spec.name: np.array(value) for spec, value in zip(specs, values, strict=True)}
     golden(expected)
-    outputs = run_kernel(entry, list(tensors.values()), RunOptions(), []).outputs
+    return values, expected
+
+
+def said_of_a_run(entry: object, values: list[Any], expected: dict[str, Any], tolerance: dict) -> list[str]:
+    """What the comparers say of the outputs of a run on `values`, '' for each that agrees. `values` are not changed."""
+    outputs = run_kernel(entry, values, RunOptions(), []).outputs
     context = {"inputs": {}, "actual_outputs": outputs, "expected_outputs": expected, "rtol": 1e-3, "atol": 1e-3}
     said = [compare(outputs[name], expected[name], **context) for name, compare in tolerance.items()]
     return ["" if agrees else text or "differs" for agrees, text in said]

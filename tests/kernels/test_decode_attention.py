@@ -1,6 +1,6 @@
 """Decode attention layers at small size: kernels against references, faults."""
 
-import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,38 +8,41 @@ import pytest
 from kernels.dsv4 import config
 
 from .kernel_layout import differences
-from .planted import first_ones_quick
+from .planted import Bench
 from .sandbox import load
+from .small_layers import SIZES
 
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_n_heads=32,
-    index_topk=256,
-)
-SIZES = {"FLASH": SMALL}
 # Rows so large that the attention of a head rests on few of them, and a sink that weighs as much as some of these.
 STRONGER = {"gamma_ckv": 2, "cmp_norm_w": 2, "kv_cache": 2, "cmp_kv": 2}
 SINK = 4.0
 
 
-def loaded(place, kind, start_pos=None, strong=True, **options):
-    """The entry, its specs, the reference and the tolerance: what `differences` takes.
-
-    strong: pages of the ring in another order; and where values by themselves make no difference, `STRONGER` ones.
-    """
-    kernel, script = load(place, f"decode_attention_{kind}", "decode_attention_script", sizes=SIZES, **options)
+def loaded(place, kind, start_pos=None):
+    """The entry, its specs, the reference and the tolerance: what `differences` takes."""
+    kernel, script = load(place, f"decode_attention_{kind}", "decode_attention_script", sizes=SIZES)
     specs = script.SPECS[kind](start_pos)
-    if strong:
-        reorder_pages(specs)
-        if kind != "csa":
-            strengthen(specs)
     return getattr(kernel, f"attention_{kind}_test"), specs, script.GOLDEN[kind], script.tolerance(specs)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """bench(kind): pages of the ring in another order; and where values by themselves make no difference, `STRONGER`
+    ones. Made when it is first asked for."""
+
+    @functools.cache
+    def made(kind):
+        def given(script, _):
+            specs = script.SPECS[kind](None)
+            reorder_pages(specs)
+            if kind != "csa":
+                strengthen(specs)
+            return specs, script.GOLDEN[kind], script.tolerance(specs)
+
+        module = f"decode_attention_{kind}"
+        entry = f"attention_{kind}_test"
+        return Bench(tmp_path_factory.mktemp(kind), module, entry, "decode_attention_script", SIZES, given)
+
+    return made
 
 
 def reorder_pages(specs):
@@ -60,9 +63,13 @@ def strengthen(specs):
 
 
 @pytest.mark.parametrize("kind", ["swa", "hca", pytest.param("csa", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("strong", [False, True])
-def test_small_kernel_equals_its_reference(tmp_path, kind, strong):
-    assert not any(differences(*loaded(tmp_path, kind, strong=strong)))
+def test_small_kernel_equals_its_reference(tmp_path, kind):
+    assert not any(differences(*loaded(tmp_path, kind)))
+
+
+@pytest.mark.parametrize("kind", ["swa", "hca", "csa"])
+def test_small_kernel_passes_what_the_faults_are_planted_in(tmp_path, bench, kind):
+    assert not any(bench(kind).said(tmp_path))
 
 
 @pytest.mark.slow
@@ -125,20 +132,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS["swa"], 4))
-def test_small_planted_fault_in_swa_is_caught(tmp_path, name):
-    assert any(differences(*loaded(tmp_path, "swa", fault=FAULTS["swa"][name])))
-
-
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS["hca"], 2))
-def test_small_planted_fault_in_hca_is_caught(tmp_path, name):
-    assert any(differences(*loaded(tmp_path, "hca", fault=FAULTS["hca"][name])))
-
-
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS["csa"], 1))
-def test_small_planted_fault_in_csa_is_caught(tmp_path, name):
-    assert any(differences(*loaded(tmp_path, "csa", fault=FAULTS["csa"][name])))
-
-
-def test_every_layer_has_ten_faults():
-    assert min(len(faults) for faults in FAULTS.values()) >= 10
+@pytest.mark.plants("decode_attention_{kind}")
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FAULTS for name in FAULTS[kind]])
+def test_small_planted_fault_is_caught(tmp_path, bench, kind, name):
+    assert any(bench(kind).said(tmp_path, FAULTS[kind][name]))

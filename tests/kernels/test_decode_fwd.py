@@ -1,49 +1,47 @@
 """A forward pass of five small layers, and of seven at flash size: right in every layer, faults, scopes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from kernels.dsv4 import config, forward_layers
+from kernels.dsv4 import forward_layers
 from pto_sim.backend import open_session
-from pto_sim.golden import run_jit
+from pto_sim.engine import run_kernel
+from pto_sim.golden import LayerStacks, run_jit
 from pto_sim.program.options import RunOptions
 from pto_sim.testing import no_findings
 
-from .kernel_layout import layout
-from .sandbox import load
+from . import small_layers
+from .kernel_layout import arguments, layout
+from .sandbox import load, load_all
 
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_n_heads=32,
-    index_topk=256,
-    moe_intermediate_size=1024,
-    n_routed_experts=64,
-    num_experts_per_tok=2,
-    vocab_size=500,
-)
-SIZES = {"FLASH": SMALL, "FORWARD_LAYERS": 5}
+SIZES = {**small_layers.SIZES, "FORWARD_LAYERS": 5}
 RINGS = (2**30,) * 4
 
 
-PLAIN = RunOptions(timing=False, checks=False)
+@pytest.fixture(scope="module")
+def small_pass(tmp_path_factory):
+    """small_pass(place, fault): what the comparers say of a pass of small layers, '' where an output agrees; and the
+    reference that went along. Modules and inputs are made once for all faults."""
+    modules = load_all(tmp_path_factory.mktemp("forward"), "decode_fwd", "decode_fwd_script", sizes=SIZES)
+    script = modules["decode_fwd_script"]
+    inputs = {layer: script.layer_inputs(layer) for layer in range(SIZES["FORWARD_LAYERS"])}
+    for layer, specs in inputs.items():
+        for spec in specs.values():
+            spec.init_value = spec.initial_array(layer)
 
+    def run(place, fault=None):
+        (kernel,) = load(place, "decode_fwd", sizes=SIZES, fault=fault, kept=modules)
+        forward = script.Forward(SIZES["FORWARD_LAYERS"])
+        forward.inputs = inputs.__getitem__
+        forward.stacks = LayerStacks(forward.inputs, forward.step)
+        specs = forward.specs([parameter.name for parameter in kernel.decode_fwd.parameters])
+        values = arguments(specs)
+        forward.begin({spec.name: value for spec, value in zip(specs, values, strict=True)})
+        outputs = run_kernel(kernel.decode_fwd, values, RunOptions(), []).outputs
+        said = [compare(outputs[name], None) for name, compare in forward.tolerance(specs).items()]
+        return ["" if agrees else text for agrees, text in said], forward
 
-def passed(place, layers=5, options=PLAIN, **loading):
-    """Run a pass of `layers` layers and compare as its script does: the session, the result and the reference."""
-    kernel, script = load(place, "decode_fwd", "decode_fwd_script", **loading)
-    forward = script.Forward(layers)
-    specs = forward.specs([parameter.name for parameter in kernel.decode_fwd.parameters])
-    with open_session(options) as session:
-        result = run_jit(kernel.decode_fwd, specs, forward.begin, compare_fn=forward.tolerance(specs))
-    return session, result, forward
+    return run
 
 
 def test_flag_of_the_depth():
@@ -52,10 +50,9 @@ def test_flag_of_the_depth():
     assert [n for n in range(50) if forward_layers.possible(n)] == list(range(5, 44, 2))
 
 
-@pytest.mark.slow
-def test_small_pass_equals_its_reference(tmp_path):
-    _, result, forward = passed(tmp_path, sizes=SIZES)
-    assert result.passed, result.error
+def test_small_pass_equals_its_reference(tmp_path, small_pass):
+    said, forward = small_pass(tmp_path)
+    assert not any(said)
     assert {layer for _, layer in forward.rows} == {0, 1, 2, 3, 4}
 
 
@@ -77,18 +74,22 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.plants("decode_fwd")
 @pytest.mark.parametrize("name", FAULTS)
-def test_small_planted_fault_is_caught(tmp_path, name):
-    _, result, _ = passed(tmp_path, sizes=SIZES, fault=FAULTS[name])
-    assert not result.passed
+def test_small_planted_fault_is_caught(tmp_path, small_pass, name):
+    said, _ = small_pass(tmp_path, FAULTS[name])
+    assert any(said)
 
 
 @pytest.mark.flash
 @pytest.mark.slow
 def test_seven_layers_are_right_and_clean(tmp_path):
     """The frame has the streams between the parts, three tensors [128, 4, 4096] in BF16, whatever the depth."""
-    session, result, forward = passed(tmp_path, 7, RunOptions(timing=False, ring_heap_bytes=RINGS))
+    kernel, script = load(tmp_path, "decode_fwd", "decode_fwd_script")
+    forward = script.Forward(7)
+    specs = forward.specs([parameter.name for parameter in kernel.decode_fwd.parameters])
+    with open_session(RunOptions(timing=False, ring_heap_bytes=RINGS)) as session:
+        result = run_jit(kernel.decode_fwd, specs, forward.begin, compare_fn=forward.tolerance(specs))
     assert result.passed, result.error
     (done,) = [record.run for record in session.results]
     assert no_findings(done)

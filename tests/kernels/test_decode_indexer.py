@@ -9,6 +9,7 @@ import pytest
 from kernels.dsv4 import config, fp8_weights, indexer_fixtures, indexer_reference
 
 from .kernel_layout import differences
+from .planted import Bench
 from .sandbox import load
 
 SMALL = dataclasses.replace(config.FLASH, hidden_size=1024, q_lora_rank=256, index_n_heads=32)
@@ -80,15 +81,54 @@ INDEXER_FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.plants("decode_indexer_compressor")
 @pytest.mark.parametrize("name", COMPRESSOR_FAULTS)
 def test_small_planted_fault_in_the_compressor_is_caught(tmp_path, name):
     assert any(differences(*compressor_case(tmp_path, COMPRESSOR_FAULTS[name])))
 
 
+@pytest.mark.plants("decode_indexer")
 @pytest.mark.parametrize("name", INDEXER_FAULTS)
 def test_small_planted_fault_in_the_indexer_is_caught(tmp_path, name):
     start_pos = None if "batch" in name else 250
     assert any(differences(*indexer_case(tmp_path, INDEXER_FAULTS[name], start_pos)))
+
+
+LONG = dataclasses.replace(SMALL, max_position_embeddings=16384, index_topk=1024)  # as the larger model is deployed
+LENGTHS = {0: 16384, 9: 8196, 30: 12345}  # tokens of some batches: all rows, one beyond the first half, and between
+
+
+@pytest.fixture(scope="module")
+def long_bench(tmp_path_factory):
+    def given(script, _):
+        specs = script.indexer_specs(250)
+        lengths = next(spec for spec in specs if spec.name == "kv_seq_lens")
+        lengths.init_value = lengths.create_tensor(0).copy()
+        for batch, length in LENGTHS.items():
+            lengths.init_value[batch] = length
+        return specs, script.golden_indexer, script.tolerances(32)[1]
+
+    sizes = {**SIZES, "FLASH": LONG}
+    place = tmp_path_factory.mktemp("long")
+    return Bench(place, "decode_indexer", "indexer_test", "decode_indexer_script", sizes, given)
+
+
+def test_small_indexer_of_two_halves_equals_its_reference(tmp_path, long_bench):
+    assert not any(long_bench.said(tmp_path))
+
+
+HALVES_FAULTS = {
+    "second half left out": ("k_best = pl.mrgsort(k_best, k_second)[:, 0 : 2 * IDX_TOPK]", "pass"),
+    "first half for both": ("pl.mrgsort(k_best, k_second)", "pl.mrgsort(k_best, k_best)"),
+    "second half from its middle": ("2 * SORT_LEN : 2 * SORT_LEN + 2", "3 * SORT_LEN : 3 * SORT_LEN + 2"),
+    "best of the first half left out": ("k_best = k_pairs[:, 0 : 2", "k_best = k_pairs[:, 2 : 2 + 2"),
+}
+
+
+@pytest.mark.plants("decode_indexer")
+@pytest.mark.parametrize("name", HALVES_FAULTS)
+def test_small_planted_fault_in_the_halves_is_caught(tmp_path, long_bench, name):
+    assert any(long_bench.said(tmp_path, ("decode_indexer.py", *HALVES_FAULTS[name])))
 
 
 def test_hadamard_matrix_is_orthogonal_and_symmetric():

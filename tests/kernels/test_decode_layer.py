@@ -1,12 +1,17 @@
-"""A decode layer on one card at flash size, for each kind of attention: right, clean, nested three deep on four rings.
+"""A decode layer on one card for each kind of attention: right, faults; clean, three deep on four rings at flash size.
 
 The layer adds 4 MiB to what its parts hold: the streams between attention and experts, [128, 4, 4096] BF16.
 """
 
+import functools
+
 import pytest
 
+from .decode_layer_faults import FAULTS
 from .kernel_layout import layout, right_and_clean_run
+from .planted import Bench
 from .sandbox import load
+from .small_layers import SIZES, told_apart
 
 RINGS = (2**30,) * 4
 KINDS = {0: "swa", 1: "swa", 2: "csa", 3: "hca", 10: "csa", 41: "hca", 42: "csa"}
@@ -43,21 +48,32 @@ def test_layer_is_right_and_nests_three_deep(layer, layer_id):
     assert frame == {"x_attn": 128 * 4 * 4096 * 2}
 
 
-@pytest.mark.flash
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("decode_layer.py", "layer_id < 2", "layer_id < 20"),
-        ("decode_layer.py", "layer_id % 2 == 1", "layer_id % 2 == 0"),
-        ("decode_attention_csa.py", "if o_raw - (WIN + S) < o_seen", "if o_raw - (WIN + S) < o_seen - 1"),
-        ("expert_routed.py", "pl.mul(h_tile_scale_dq[:, :], d_weight)", "h_tile_scale_dq[:, :]"),
-    ],
-    ids=["no compression", "other compression", "last compressed row dropped", "weight of the token left out"],
-)
-def test_planted_fault_is_caught(tmp_path, file, old, new):
-    kernel, script = load(tmp_path, "decode_layer", "decode_layer_script", fault=(file, old, new))
-    names = [parameter.name for parameter in kernel.decode_layer.parameters]
-    specs = script.layer_specs(names, 10)
-    with pytest.raises(AssertionError):
-        right_and_clean_run(kernel.decode_layer, specs, script.golden_decode_layer, script.tolerance(specs, 10))
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """bench(layer): a small layer, made when it is first asked for."""
+
+    @functools.cache
+    def made(layer_id):
+        def given(script, kernel):
+            specs = script.layer_specs([parameter.name for parameter in kernel.parameters], layer_id)
+            return told_apart(specs), script.golden_decode_layer, script.tolerance(specs, layer_id)
+
+        place = tmp_path_factory.mktemp(f"layer{layer_id}")
+        return Bench(place, "decode_layer", "decode_layer", "decode_layer_script", SIZES, given)
+
+    return made
+
+
+@pytest.mark.parametrize("layer_id", FAULTS)
+def test_small_layer_equals_its_reference(tmp_path, bench, layer_id):
+    assert not any(bench(layer_id).said(tmp_path))
+
+
+@pytest.mark.plants("decode_layer")
+@pytest.mark.parametrize(("layer_id", "name"), [(layer_id, name) for layer_id in FAULTS for name in FAULTS[layer_id]])
+def test_small_planted_fault_is_caught(tmp_path, bench, layer_id, name):
+    assert any(bench(layer_id).said(tmp_path, FAULTS[layer_id][name]))
+
+
+def test_every_kind_of_attention_has_ten_faults():
+    assert min(map(len, FAULTS.values())) >= 10

@@ -48,6 +48,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.plants("hc_post")
 @pytest.mark.parametrize("name", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, name):
     assert any(differences(*loaded(tmp_path, fault=(FILE, *FAULTS[name]))))

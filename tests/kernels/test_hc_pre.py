@@ -93,6 +93,7 @@ CASES = [(PLAIN, name, fault) for name, fault in FAULTS.items()]
 CASES += [(DEGENERATE, name, fault) for name, fault in DEGENERATE_FAULTS.items()]
 
 
+@pytest.mark.plants("hc_pre")
 @pytest.mark.parametrize(("changed", "fault"), [pytest.param(c, f, id=name) for c, name, f in CASES])
 def test_small_planted_fault_is_caught(tmp_path, changed, fault):
     assert any(differences(*loaded(tmp_path, changed, fault=(FILE, *fault))))

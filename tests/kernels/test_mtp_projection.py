@@ -67,6 +67,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.plants("mtp_projection")
 @pytest.mark.parametrize("name", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, name):
     assert any(differences(*loaded(tmp_path, fault=(FILE, *FAULTS[name]))))

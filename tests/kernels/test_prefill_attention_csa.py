@@ -1,13 +1,9 @@
 """Prefill attention that compresses by 4: kernel against reference, faults, launches and scratch."""
 
-import dataclasses
-
 import pytest
 
-from kernels.dsv4 import config
-
 from .kernel_layout import differences, layout, pipe_bytes, right_and_clean_run
-from .planted import first_ones_quick
+from .planted import Bench
 from .prefill_layouts import (
     ATTENTION_PIPES,
     FRAME,
@@ -23,20 +19,8 @@ from .prefill_layouts import (
     within,
 )
 from .sandbox import load
+from .small_layers import SHORT
 
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_n_heads=32,
-    index_topk=256,
-    max_position_embeddings=1024,
-)
-SIZES = {"FLASH": SMALL}
 MODULES = ("prefill_attention_csa", "prefill_attention_script")
 
 
@@ -51,16 +35,20 @@ def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
     kernel, script = load(tmp_path, *MODULES, **options)
     specs = {spec.name: spec for spec in script.csa_specs(start_pos, num_tokens)}
     if strong:
-        for name, factor in STRONGER.items():
-            specs[name].init_value = specs[name].create_tensor(0) * factor
-        specs["attn_sink"].init_value = 10.0
+        strengthen(specs)
     golden = script.golden_prefill_attention_csa
     return kernel.prefill_attention_csa_test, list(specs.values()), golden, script.tolerance("csa", num_tokens)
 
 
-@pytest.mark.parametrize(("start_pos", "num_tokens", "strong"), [(0, 128, False), (50, 70, True), (3, 20, False)])
+def strengthen(specs):
+    for name, factor in STRONGER.items():
+        specs[name].init_value = specs[name].create_tensor(0) * factor
+    specs["attn_sink"].init_value = 10.0
+
+
+@pytest.mark.parametrize(("start_pos", "num_tokens", "strong"), [(0, 64, False), (25, 35, True), (3, 20, False)])
 def test_small_kernel_equals_its_reference(tmp_path, start_pos, num_tokens, strong):
-    assert not any(differences(*loaded(tmp_path, start_pos, num_tokens, strong, sizes=SIZES)))
+    assert not any(differences(*loaded(tmp_path, start_pos, num_tokens, strong, sizes=SHORT)))
 
 
 LAYER, SPARSE, COMPRESSOR = "prefill_attention_csa.py", "prefill_sparse_attn.py", "prefill_compressor_ratio4.py"
@@ -82,7 +70,7 @@ FAULTS = {
     "own rows from the ring": (LAYER, "pl.cast(WIN + o_own, pl.INT32)", "pl.cast(o_own_pos % WIN, pl.INT32)"),
     "compressed rows over the window": (LAYER, "[0, o_count + o_c]", "[0, o_c]"),
     "list of another token": (LAYER, "cmp_topk_indices, [o_t, o_c]", "cmp_topk_indices, [o_t // 2, o_c]"),
-    "lists end with the window": (LAYER, "value=SPARSE_TOPK", "value=WIN"),
+    "lists cut at a quarter of the window": (LAYER, "value=SPARSE_TOPK", "value=WIN // 4"),
     "another compressed row": (SPARSE, "g_slot = g_raw - (WIN + T)", "g_slot = g_raw - (WIN + T) + 1"),
     "old rows of other positions": (SPARSE, "BLOCK_SIZE + g_raw % BLOCK_SIZE", "BLOCK_SIZE + g_raw // 2 % BLOCK_SIZE"),
     "missing softmax scale": (SPARSE, "pl.mul(a_raw, SOFTMAX_SCALE)", "pl.mul(a_raw, 1.0)"),
@@ -91,9 +79,25 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 5))
-def test_small_planted_fault_is_caught(tmp_path, name):
-    assert any(differences(*loaded(tmp_path, 50, 70, strong=True, sizes=SIZES, fault=FAULTS[name])))
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    def given(script, _):
+        specs = {spec.name: spec for spec in script.csa_specs(24, 40)}
+        strengthen(specs)
+        return list(specs.values()), script.golden_prefill_attention_csa, script.tolerance("csa", 40)
+
+    entry = "prefill_attention_csa_test"
+    return Bench(tmp_path_factory.mktemp("csa"), MODULES[0], entry, MODULES[1], SHORT, given)
+
+
+def test_small_kernel_passes_what_the_faults_are_planted_in(tmp_path, bench):
+    assert not any(bench.said(tmp_path))
+
+
+@pytest.mark.plants("prefill_attention_csa")
+@pytest.mark.parametrize("name", FAULTS)
+def test_small_planted_fault_is_caught(tmp_path, bench, name):
+    assert any(bench.said(tmp_path, FAULTS[name]))
 
 
 RATIO4 = [

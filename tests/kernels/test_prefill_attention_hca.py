@@ -1,11 +1,9 @@
 """Prefill attention that compresses by 128: reference, kernel against reference, faults, launches and scratch."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from kernels.dsv4 import config, prefill_attention_fixtures
+from kernels.dsv4 import prefill_attention_fixtures
 from kernels.dsv4.attention_fixtures import HCA
 from kernels.dsv4.compressor_fixtures import RATIO128
 
@@ -24,19 +22,9 @@ from .prefill_layouts import (
     within,
 )
 from .sandbox import load
+from .small_layers import SHORT
 
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_topk=256,
-    max_position_embeddings=1024,
-)
-SIZES = {"FLASH": SMALL}
+SIZES = {"FLASH": SHORT["FLASH"]}
 MODULES = ("prefill_attention_hca", "prefill_attention_script")
 
 
@@ -96,6 +84,7 @@ def where_the_window_weighs(tmp_path, fault=None):
     return differences(entry, specs, golden, tolerance)
 
 
+@pytest.mark.plants("prefill_attention_hca")
 @pytest.mark.parametrize("name", OF_THE_WINDOW)
 def test_small_planted_fault_in_the_window_is_caught(tmp_path, name):
     assert any(where_the_window_weighs(tmp_path, OF_THE_WINDOW[name]))
@@ -105,6 +94,7 @@ def test_small_kernel_passes_where_the_window_weighs(tmp_path):
     assert not any(where_the_window_weighs(tmp_path))
 
 
+@pytest.mark.plants("prefill_attention_hca")
 @pytest.mark.parametrize("name", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, name):
     assert any(differences(*loaded(tmp_path, 300, strong=True, sizes=SIZES, fault=FAULTS[name])))

@@ -1,11 +1,9 @@
 """Prefill attention without compression: reference, kernel against reference, faults, launches and scratch."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from kernels.dsv4 import config, prefill_attention_fixtures
+from kernels.dsv4 import prefill_attention_fixtures
 from kernels.dsv4.attention_fixtures import SWA
 from pto_sim.testing import run
 
@@ -24,19 +22,9 @@ from .prefill_layouts import (
     within,
 )
 from .sandbox import load
+from .small_layers import SHORT
 
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_topk=256,
-    max_position_embeddings=1024,
-)
-SIZES = {"FLASH": SMALL}
+SIZES = {"FLASH": SHORT["FLASH"]}
 MODULES = ("prefill_attention_swa", "prefill_attention_script")
 
 
@@ -81,6 +69,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.plants("prefill_attention_swa")
 @pytest.mark.parametrize("name", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, name):
     said = differences(*loaded(tmp_path, 50, strong=True, sizes=SIZES, fault=FAULTS[name]))

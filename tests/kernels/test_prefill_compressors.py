@@ -103,6 +103,7 @@ def planted(tmp_path, ratio, fault=None):
     return outcome(tmp_path, ratio, changed, fault=fault, start_pos=start_pos, num_tokens=60)
 
 
+@pytest.mark.plants("prefill_compressor_ratio{ratio}")
 @pytest.mark.parametrize(("ratio", "name"), PLANTED)
 def test_small_planted_fault_is_caught(tmp_path, ratio, name):
     result = planted(tmp_path, ratio, (SHARED | OWN[ratio])[name])

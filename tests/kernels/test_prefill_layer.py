@@ -3,55 +3,46 @@
 The layer adds 4 MiB to what its parts hold: the streams between attention and experts, [128, 4, 4096] BF16.
 """
 
-import dataclasses
+import functools
 
 import pytest
 
-from kernels.dsv4 import config
 from pto_sim.golden import ratio_allclose
 
-from .kernel_layout import compared, differences, layout, right_and_clean_run
+from .kernel_layout import compared, layout, right_and_clean_run
+from .planted import Bench
 from .sandbox import load
+from .small_layers import SHORT, told_apart
 
 RINGS = (2**30,) * 4
-SMALL = dataclasses.replace(
-    config.FLASH,
-    hidden_size=1024,
-    num_attention_heads=32,
-    head_dim=256,
-    q_lora_rank=512,
-    o_groups=4,
-    o_lora_rank=256,
-    index_topk=256,
-    max_position_embeddings=1024,
-    moe_intermediate_size=1024,
-    n_routed_experts=64,
-    num_experts_per_tok=2,
-    vocab_size=500,
-)
-SIZES = {"FLASH": SMALL}
 
 
-def loaded(tmp_path, layer_id, start_pos=0, num_tokens=128, **options):
-    """The entry, its specs, the reference and the tolerance: what `compared` takes."""
-    kernel, script = load(tmp_path, "prefill_layer", "prefill_layer_script", **options)
-    names = [parameter.name for parameter in kernel.prefill_layer.parameters]
+def given(script, kernel, layer_id, start_pos, num_tokens, small):
+    """Specs, reference and tolerance of a run."""
+    names = [parameter.name for parameter in kernel.parameters]
     specs = script.layer_specs(names, layer_id, start_pos, num_tokens)
     tolerance = script.tolerance(specs, layer_id, num_tokens)
-    if "sizes" in options and script.kind_of(layer_id).name == "csa":
+    if small and script.kind_of(layer_id).name == "csa":
         # One BF16 step of one of 1024 inputs, not of 4096, is more than the states' tolerance at flash size.
         tolerance |= {f"csa_inner_{name}_state": ratio_allclose(4e-3, 4e-3, 1e-5) for name in ("kv", "score")}
-    return kernel.prefill_layer, specs, script.golden_prefill_layer, tolerance
+    return specs, script.golden_prefill_layer, tolerance
 
 
-@pytest.mark.parametrize(("layer_id", "start_pos", "num_tokens"), [(1, 200, 77), (4, 60, 50), (3, 256, 128)])
+def loaded(tmp_path, layer_id, start_pos=0, num_tokens=None, **options):
+    """The entry, its specs, the reference and the tolerance: what `compared` takes."""
+    kernel, script = load(tmp_path, "prefill_layer", "prefill_layer_script", **options)
+    run = layer_id, start_pos, num_tokens or script.TOKENS
+    return kernel.prefill_layer, *given(script, kernel.prefill_layer, *run, small="sizes" in options)
+
+
+@pytest.mark.parametrize(("layer_id", "start_pos", "num_tokens"), [(1, 200, 37), (4, 30, 25), (3, 320, 64)])
 def test_small_layer_equals_its_reference(tmp_path, layer_id, start_pos, num_tokens):
-    result = compared(*loaded(tmp_path, layer_id, start_pos, num_tokens, sizes=SIZES))
+    result = compared(*loaded(tmp_path, layer_id, start_pos, num_tokens, sizes=SHORT))
     assert result.passed, result.error
 
 
 LAYER = "prefill_layer.py"
-RUN = {1: (256, 128), 2: (64, 64), 4: (64, 64), 5: (256, 128)}  # start and tokens; CSA scores 32 rows of 4 positions
+RUN = {1: (256, 64), 2: (24, 40), 4: (24, 40), 5: (320, 64)}  # start and tokens; CSA scores 16 rows of 4 positions
 FAULTS = {
     "no compression": (2, LAYER, "layer_id < 2", "layer_id < 20"),
     "compressed too early": (1, LAYER, "layer_id < 2", "layer_id < 1"),
@@ -73,17 +64,32 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """bench(layer): a small layer, made when it is first asked for."""
+
+    @functools.cache
+    def made(layer_id):
+        def small(script, kernel):
+            specs, *rest = given(script, kernel, layer_id, *RUN[layer_id], small=True)
+            return told_apart(specs), *rest
+
+        place = tmp_path_factory.mktemp(f"layer{layer_id}")
+        return Bench(place, "prefill_layer", "prefill_layer", "prefill_layer_script", SHORT, small)
+
+    return made
+
+
+@pytest.mark.plants("prefill_layer")
 @pytest.mark.parametrize("name", FAULTS)
-def test_small_planted_fault_is_caught(tmp_path, name):
+def test_small_planted_fault_is_caught(tmp_path, bench, name):
     layer_id, *fault = FAULTS[name]
-    assert any(differences(*loaded(tmp_path, layer_id, *RUN[layer_id], sizes=SIZES, fault=tuple(fault))))
+    assert any(bench(layer_id).said(tmp_path, tuple(fault)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("layer_id", RUN)
-def test_small_layer_has_no_differences_without_a_fault(tmp_path, layer_id):
-    assert not any(differences(*loaded(tmp_path, layer_id, *RUN[layer_id], sizes=SIZES)))
+def test_small_layer_passes_what_the_faults_are_planted_in(tmp_path, bench, layer_id):
+    assert not any(bench(layer_id).said(tmp_path))
 
 
 @pytest.mark.flash

@@ -74,6 +74,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.plants("prefill_sparse_attn")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, fault):
     old, new, changes = FAULTS[fault]

@@ -1,8 +1,11 @@
-"""The kernels that take their sizes from the configuration, as the larger model has them.
+"""Every kernel on one card with the sizes of the larger model.
 
-The indexers and what contains them are written for the positions of flash: a list of scores has an element for every
-fourth position, and pro has a million of them.
+An indexer's list of scores has an element for every fourth position, and pro has a million of them. Upstream deploys it
+with 16384 (pypto-lib, models/deepseek_v4_pro/config.py: KERNEL_MAX_SEQ_LEN), and so do these tests where a kernel has
+lists or states of all positions.
 """
+
+import dataclasses
 
 import pytest
 
@@ -11,7 +14,7 @@ from kernels.dsv4 import config
 from .kernel_layout import differences
 from .sandbox import kernel_folder
 
-SIZES = {"FLASH": config.PRO}
+DEPLOYED = dataclasses.replace(config.PRO, max_position_embeddings=16384)
 LIGHT = (
     "hc_pre", "hc_post", "rms_norm", "hc_head", "gate", "dispatch", "combine", "decode_indexer_compressor",
     "decode_compressor_ratio128",
@@ -23,10 +26,21 @@ HEAVY = (
 )  # fmt: skip
 
 
+BY_POSITION = (  # of all positions have a list or a state
+    "decode_indexer", "prefill_compressor_ratio4", "prefill_compressor_ratio128", "prefill_indexer_compressor",
+    "prefill_indexer", "decode_attention_csa", "prefill_attention_swa", "prefill_attention_hca",
+    "prefill_attention_csa", "decode_layer", "prefill_layer",
+)  # fmt: skip
+QUICK = {*LIGHT, "prefill_compressor_ratio128", "prefill_indexer_compressor"}
+
+
 @pytest.mark.flash
-@pytest.mark.parametrize("name", [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in (*LIGHT, *HEAVY, *BY_POSITION)],
+)
 def test_kernel_is_right_at_the_sizes_of_pro(tmp_path, name):
-    with kernel_folder(tmp_path, sizes=SIZES):
+    with kernel_folder(tmp_path, sizes={"FLASH": DEPLOYED if name in BY_POSITION else config.PRO}):
         import entries
 
         case = entries.case(name)

@@ -103,16 +103,19 @@ COMPRESSOR_FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.plants("qkv_proj_rope")
 @pytest.mark.parametrize("name", first_ones_quick(PROJECTION_FAULTS, 10))
 def test_small_planted_fault_in_the_projections_is_caught(tmp_path, name):
     assert any(differences(*projections_case(tmp_path, PROJECTION_FAULTS[name])))
 
 
+@pytest.mark.plants("decode_compressor_ratio4")
 @pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS[4], 10))
 def test_small_planted_fault_in_compression_by_4_is_caught(tmp_path, name):
     assert any(differences(*compressor_case(tmp_path, 4, fault=COMPRESSOR_FAULTS[4][name])))
 
 
+@pytest.mark.plants("decode_compressor_ratio128")
 @pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS[128], 10))
 def test_small_planted_fault_in_compression_by_128_is_caught(tmp_path, name):
     assert any(differences(*compressor_case(tmp_path, 128, fault=COMPRESSOR_FAULTS[128][name])))

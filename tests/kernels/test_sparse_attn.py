@@ -26,34 +26,40 @@ ROPE = (
 )
 DROPPED = ("m_denom = pl.add(m_sum, pl.exp(pl.sub(m_sink_col, m_max)))", "m_denom = m_sum", SINK)
 MIXED = {"mixed_topk": True}
+SHARED = {
+    "missing scale": SCALE,
+    "off-by-one window": WINDOW,
+    "swapped RoPE halves": ROPE,
+    "dropped sink": DROPPED,
+}
+AFTER_THE_ROWS = {  # what the three kernels do alike with the rows that they have gathered
+    "rotation forward": ("pl.neg(pl.sub(pl.mul(s_lane, 2.0), 1.0))", "pl.sub(pl.mul(s_lane, 2.0), 1.0)", SINK),
+    "RoPE lanes not swapped": ("index=r_swap_idx", "index=pl.cast(r_col, target_type=pl.INT32)", SINK),
+    "wrong token packed": ("m_pack_row = m_g * T + m_t", "m_pack_row = m_g * T + T - 1 - m_t", SINK),
+    "first projection lacks a step": ("pl.pipeline(1, O_GROUP_IN", "pl.pipeline(2, O_GROUP_IN", SINK),
+    "factor upside down": ("pl.reshape(pl.recip(i_scale)", "pl.reshape((i_scale)", SINK),
+    "second projection lacks a step": ("(0, O_RANK // B_K_TILE,", "(0, O_RANK // B_K_TILE - 1,", SINK),
+}  # fmt: skip
 FAULTS = {
     CSA: {
         "wrong block-table row": (
             "[c_b, c_slot // BLOCK_SIZE]", "[c_b // 2, c_slot // BLOCK_SIZE]", MIXED
         ),
-        "missing scale": SCALE,
-        "off-by-one window": WINDOW,
-        "swapped RoPE halves": ROPE,
-        "dropped sink": DROPPED,
+        **SHARED,
     },
     SWA: {
         "wrong block-table row": RING_PAGE,
-        "missing scale": SCALE,
-        "off-by-one window": WINDOW,
-        "swapped RoPE halves": ROPE,
-        "dropped sink": DROPPED,
+        **SHARED,
     },
     HCA: {
         "wrong block-table row": (
             "[g_b, g_slot // BLOCK_SIZE]", "[g_b // 2, g_slot // BLOCK_SIZE]", MIXED
         ),
-        "missing scale": SCALE,
-        "off-by-one window": WINDOW,
-        "swapped RoPE halves": ROPE,
-        "dropped sink": DROPPED,
+        **SHARED,
     },
 }  # fmt: skip
 PLANTED = [(file, name) for file, faults in FAULTS.items() for name in faults]
+ALL = [(file.removesuffix(".py"), name) for file in FAULTS for name in {**FAULTS[file], **AFTER_THE_ROWS}]
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +99,11 @@ def test_small_kernel_equals_its_reference(load_kernel, file, changes):
     assert result.passed, result.error
 
 
-@pytest.mark.parametrize(("file", "fault"), PLANTED)
-def test_small_planted_fault_is_caught(load_kernel, file, fault):
-    old, new, changes = FAULTS[file][fault]
-    result = compare(load_kernel(file, old=old, new=new), changes)  # unchanged it passes: see above
+@pytest.mark.plants("{kernel}")
+@pytest.mark.parametrize(("kernel", "fault"), ALL)
+def test_small_planted_fault_is_caught(load_kernel, kernel, fault):
+    old, new, changes = (FAULTS[f"{kernel}.py"] | AFTER_THE_ROWS)[fault]
+    result = compare(load_kernel(f"{kernel}.py", old=old, new=new), changes)  # unchanged it passes: see above
     assert not result.passed
     assert "attn_out" in result.error and "ratio_allclose" in result.error
 
