@@ -12,6 +12,7 @@ from pto_sim.engine.run import require_run
 from pto_sim.frontend.annotations import TensorType
 from pto_sim.frontend.binding import Parameter
 from pto_sim.frontend.core_functions import CoreFunction, GroupFunction
+from pto_sim.frontend.decorator_options import check_options
 from pto_sim.frontend.entry import JitKernel
 from pto_sim.frontend.kernel import InlineKernel, KernelFunction
 from pto_sim.frontend.names import called_attribute
@@ -145,8 +146,11 @@ def function(
     strict_ssa: bool = False,
     attrs: Any = None,
     external_source: Any = None,
+    **options: Any,
 ) -> Any:
     """`@pl.function(type=pl.FunctionType.X)`: a method of a program, or a function that is called by name."""
+    known = ("type", "level", "role", "auto_scope", "strict_ssa", "attrs", "external_source")
+    check_options("@pl.function", options, known)
     if decorated is None:
         return functools.partial(
             function, type=type, level=level, role=role, auto_scope=auto_scope, strict_ssa=strict_ssa, attrs=attrs,
@@ -229,4 +233,5 @@ class KernelProgram:
 
 def program(cls: type | None = None, **options: Any) -> Any:
     """`@pl.program`: a class of `@pl.function` methods becomes a KernelProgram."""
+    check_options("@pl.program", options, ("strict_ssa",))
     return KernelProgram if cls is None else KernelProgram(cls)
