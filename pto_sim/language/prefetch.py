@@ -12,23 +12,23 @@ class PrefetchContext:
     """What prefetches of one kernel share."""
 
 
-def make_context(*args: Any, **kwargs: Any) -> PrefetchContext:
+def make_context() -> PrefetchContext:
     """A context for asynchronous prefetches."""
     return PrefetchContext()
 
 
-def async_prefetch(x: Any, ctx: Any = None, **kwargs: Any) -> PrefetchContext:
+def async_prefetch(src: Any, ctx: Any) -> PrefetchContext:
     """Ask for a tensor's window to be brought into L2. The task reads the tensor, and so waits for who writes it."""
     task = require_run("pl.prefetch.async_prefetch").task
-    if task is not None and isinstance(x, Tensor):
-        task.reads(x)
+    if task is not None and isinstance(src, Tensor):
+        task.reads(src)
     return ctx if isinstance(ctx, PrefetchContext) else PrefetchContext()
 
 
-def session(*args: Any, **kwargs: Any) -> PrefetchContext:
+def session(ctx: Any) -> PrefetchContext:
     """A prefetch session."""
     return PrefetchContext()
 
 
-def wait(*args: Any, **kwargs: Any) -> None:
+def wait(event: Any, session_handle: Any) -> None:
     """Wait for prefetches: nothing is outstanding."""
