@@ -23,8 +23,10 @@ class RuntimeNames:
         self._elements = _element_types(function, "Tensor")
         scalars = set(self._declared)
         self._known = set(scalars)
+        # A call of @pl.jit makes a program for the values of its scalars (pypto: python/pypto/jit/decorator.py).
+        self._fixed = set(scalars) if _decorated(function, "jit") else set()
         # The body of an inline function becomes part of its caller's list, where its arguments were computed.
-        self._local = set(scalars) if _is_inline(function) else set()
+        self._local = set(scalars) if _decorated(function, "inline") else set()
 
     def enter(self) -> set[str]:
         """A nested statement list begins; returns what `leave` needs."""
@@ -49,6 +51,8 @@ class RuntimeNames:
             if element:
                 self._declared[target.id] = element
             if self._is_runtime(value):
+                if self._is_fixed(value):
+                    self._fixed.add(target.id)
                 self._known.add(target.id)
                 self._local.add(target.id)
             else:
@@ -61,7 +65,8 @@ class RuntimeNames:
         UpwardExposedUseCollector), with their type where an annotation tells it, else ''. exposed: names whose value
         from before the body it may read.
         """
-        names = [name for name in names_in_order(body) if name in exposed and name in self._known]
+        taken = exposed & self._known - self._fixed
+        names = [name for name in names_in_order(body) if name in taken]
         return [(name, self._declared.get(name, "")) for name in names]
 
     def _element_read(self, value: ast.expr) -> str:
@@ -73,6 +78,7 @@ class RuntimeNames:
 
     def _undeclare(self, names: set[str]) -> None:
         """A name that is bound again has no declared type."""
+        self._fixed -= names
         for name in names:
             self._declared.pop(name, None)
             self._elements.pop(name, None)
@@ -80,6 +86,11 @@ class RuntimeNames:
     def are_local(self, nodes: Iterable[ast.AST]) -> bool:
         """Whether the expressions use a scalar that the current list has computed."""
         return bool(loaded_names(nodes) & self._local)
+
+    def _is_fixed(self, value: ast.expr) -> bool:
+        """Whether a value is computed of scalars of @pl.jit alone."""
+        sources = any(called_attribute(node) in _SOURCES for node in ast.walk(value))
+        return not sources and loaded_names([value]) & self._known <= self._fixed
 
     def _is_runtime(self, value: ast.expr) -> bool:
         if any(called_attribute(node) in _SOURCES for node in ast.walk(value)):
@@ -105,5 +116,5 @@ def _element_types(function: ast.FunctionDef, kind: str) -> dict[str, str]:
     return found
 
 
-def _is_inline(function: ast.FunctionDef) -> bool:
-    return any(ast.unparse(decorator).split("(")[0].endswith("inline") for decorator in function.decorator_list)
+def _decorated(function: ast.FunctionDef, name: str) -> bool:
+    return any(ast.unparse(decorator).split("(")[0].endswith(name) for decorator in function.decorator_list)

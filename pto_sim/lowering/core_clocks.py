@@ -1,9 +1,9 @@
 """Which work of one core of a block is over when another core does something: vector clocks over a stream.
 
-A core goes through its ops in program order, and waits for another only where a tile crosses (the consumer for the
-push, the producer for a free slot), at an event and at a barrier (pypto: docs/en/reference/pto-isa/01-tpush_tpop.md,
-docs/en/dev/passes/21-expand_mixed_kernel.md). Where the compiler frees a slot is not modelled: the producer that waits
-for one is taken to wait for all that the consumer did before it in program order.
+A core goes through its ops in program order, and waits for another only where a tile or a token crosses (the consumer
+for the push, the producer for a free slot), at an event and at a barrier (pypto: docs/en/reference/pto-isa/
+01-tpush_tpop.md, docs/en/dev/passes/21-expand_mixed_kernel.md). Where the compiler frees a slot is not modelled: the
+producer that waits for one is taken to wait for all that the consumer did before it in program order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pto_sim.lowering.gm_fences import gm_fences
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR
 from pto_sim.lowering.opclass import Role
 from pto_sim.lowering.pipe_ends import COMPILER_PIPE
@@ -109,7 +110,11 @@ class _Walk:
         self.events = _Events(self.segments)
         self.before: dict[int, list[str]] = defaultdict(list)  # op -> directions of transfers just before it
         for transfer in split.transfers:
-            self.before[transfer.at].append(transfer.direction)
+            if not transfer.fence:
+                self.before[transfer.at].append(transfer.direction)
+        fences = gm_fences(self.ops, split.roles, split.units, split.places, split.nest)
+        self.token_of = {fence.load: fence.store for fence in fences}  # load -> store
+        self.tokens: dict[int, _Segment] = dict.fromkeys((fence.store for fence in fences), (CUBE, 0))
 
     def run(self) -> CoreOrder:
         """Go through the stream once, then resolve the clocks."""
@@ -119,7 +124,13 @@ class _Walk:
                 self.rings.cross(direction)
             role = self.split.roles[index]
             if role in _GM_ROLES and op.gm >= 0:
-                found[index] = [(use, self.segments.here(use.core)) for use in self._uses(index, role)]
+                uses = self._uses(index, role)
+                if index in self.token_of:
+                    for use in uses:
+                        self.segments.wait(use.core, [self.tokens[self.token_of[index]]])
+                found[index] = [(use, self.segments.here(use.core)) for use in uses]
+                if index in self.tokens:
+                    self.tokens[index] = self.segments.signal(CUBE)
             else:
                 self._synchronise(index, op, role)
         self.events.resolve()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pto_sim.lowering.dtypes import nbytes
+from pto_sim.lowering.gm_fences import AIC, AIV, gm_fences
 from pto_sim.lowering.loops import LoopNest, scan_loops
 from pto_sim.lowering.lowered import CUBE_TO_VECTOR, VECTOR_TO_CUBE
 from pto_sim.lowering.opclass import LOADS, Role, role_of
@@ -20,8 +21,6 @@ from pto_sim.lowering.places import Place, places_of
 from pto_sim.program.errors import UnsupportedError
 from pto_sim.program.model import OpSignature, Program, Site, Stream, ValueType
 
-AIC = 1
-AIV = 2
 BOTH = AIC | AIV
 
 VEC, MAT, ACC = "vec", "mat", "acc"
@@ -357,23 +356,7 @@ class _Splitter:
             return VECTOR_TO_CUBE
         return None
 
-    def _is_fenced_load(self, index: int, units: list[int]) -> bool:
-        return self.roles[index] in LOADS and units[index] == AIV and not self._placed(index)
-
     def _fences(self, units: list[int]) -> dict[int, int]:
-        """Vector loads of a GM tensor that the cube stored earlier in the same body: op -> stored value.
-
-        The compiler orders such a pair with a token through the pipe if the tensor has one cube store in the
-        body's code (pypto: docs/en/dev/passes/21-expand_mixed_kernel.md, "GM-mediated cross-lane dependencies").
-        """
-        stores: dict[int, set[tuple[int, object]]] = defaultdict(set)
-        last: dict[tuple[int, int], int] = {}
-        fences: dict[int, int] = {}
-        for index, op in enumerate(self.ops):
-            body = self.nest.body_of[index]
-            if self.roles[index] is Role.STORE and units[index] == AIC:
-                stores[op.gm].add((op.signature, self.nest.bodies[body].statement))
-                last[op.gm, body] = op.ins[0]
-            elif self._is_fenced_load(index, units) and (op.gm, body) in last:
-                fences[index] = last.pop((op.gm, body))
-        return {i: v for i, v in fences.items() if len(stores[self.ops[i].gm]) == 1}
+        """Vector loads that wait for the cube's store of the tensor: op -> stored value. Regions are left out."""
+        fences = gm_fences(self.ops, self.roles, units, self.places, self.nest)
+        return {fence.load: self.ops[fence.store].ins[0] for fence in fences if not self._placed(fence.load)}

@@ -141,6 +141,51 @@ def stored_in_one_place(x: T, out: pl.Out[T]):
 
 
 @pl.jit
+def loaded_in_a_loop(x: T, out: pl.Out[T]):
+    s = pl.create_tensor([16, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        s[:, :] = pl.matmul(x[:, :], x[:, :])
+        for i in pl.range(2):
+            out[i * 8 : i * 8 + 8, :] = pl.add(s[i * 8 : i * 8 + 8, :], 1.0)
+    return out
+
+
+@pl.jit
+def stored_in_a_loop(x: T, out: pl.Out[T]):
+    """Behind the loop the compiler no longer knows the store."""
+    s = pl.create_tensor([16, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        for i in pl.range(2):
+            s[i * 8 : i * 8 + 8, :] = pl.matmul(x[i * 8 : i * 8 + 8, :], x[:, :])
+        out[:, :] = pl.add(s[:, :], 1.0)  # bad
+    return out
+
+
+@pl.jit
+def stored_and_loaded_in_loops(x: T, out: pl.Out[T]):
+    """Each of two loops has one store; to the list that both are in they are not two."""
+    s = pl.create_tensor([32, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        for i in pl.range(2):
+            s[i * 8 : i * 8 + 8, :] = pl.matmul(x[i * 8 : i * 8 + 8, :], x[:, :])
+            out[i * 8 : i * 8 + 8, :] = pl.add(s[i * 8 : i * 8 + 8, :], 1.0)
+        for j in pl.range(2):
+            s[j * 8 + 16 : j * 8 + 24, :] = pl.matmul(x[j * 8 : j * 8 + 8, :], x[:, :])
+            out[j * 8 : j * 8 + 8, :] = pl.add(s[j * 8 + 16 : j * 8 + 24, :], 1.0)
+    return out
+
+
+@pl.jit
+def loaded_in_a_region(x: T, out: pl.Out[T]):
+    s = pl.create_tensor([16, 16], dtype=pl.FP32)
+    with pl.at(level=CORE):
+        s[:, :] = pl.matmul(x[:, :], x[:, :])
+        for lane in pl.split_aiv(2, mode=pl.SplitMode.NONE):
+            out[lane * 8 : lane * 8 + 8, :] = pl.add(s[lane * 8 : lane * 8 + 8, :], 1.0)
+    return out
+
+
+@pl.jit
 def vector_overwrites_what_cube_reads(x: T, s: pl.InOut[T], out: pl.Out[T]):
     with pl.at(level=CORE):
         c = pl.matmul(s[:, :], x[:, :])
@@ -252,6 +297,7 @@ BAD = [
     (row_of_the_other_half, (), "PTO438", "vector core 1 reads s[3, 0], vector core 0 writes it at"),
     (cube_reads_what_vector_stores, (), "PTO438", "the cube core reads s[0, 0], vector core 0 writes it at"),
     (stored_in_two_places, (), "PTO438", "vector core 0 reads s[0, 0], the cube core writes it at"),
+    (stored_in_a_loop, (), "PTO438", "vector core 0 reads s[0, 0], the cube core writes it at"),
     (vector_overwrites_what_cube_reads, (X,), "PTO438", "vector core 0 writes s[0, 0], the cube core reads it at"),
     (gathered_too_late, (), "PTO438", "vector core 1 reads s[0, 0], vector core 0 writes it at"),
 ]
@@ -271,7 +317,8 @@ def test_a_race_between_cores_is_found_at_its_line(kernel: Any, more: Any, code:
 FIXES = [
     (lanes_apart, ()), (lane_waits_for_the_other, ()), (half_of_the_own, ()), (halves_by_columns, ()),
     (cube_takes_the_tile, ()), (stored_in_one_place, ()), (vector_overwrites_after_the_product, (X,)),
-    (gathered_and_sharded_between, ()),
+    (gathered_and_sharded_between, ()), (loaded_in_a_loop, ()), (stored_and_loaded_in_loops, ()),
+    (loaded_in_a_region, ()),
 ]  # fmt: skip
 
 

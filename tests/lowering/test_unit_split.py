@@ -134,9 +134,18 @@ def test_a_rint_downcast_between_matmuls_stays_on_the_cube(gm):
 def test_a_vector_load_of_what_the_cube_stored_waits_for_a_token(gm):
     block = gm.block()
     block.store(block.matmul(block.load(0, (64, 64)), block.load(1, (64, 64))), 2)
-    block.store(block.like("abs", block.load(2, (64, 64))), 2)
+    block.store(block.like("abs", block.load(2, (64, 64))), 3)
     split, _ = placed(gm, block)
     assert [(t.direction, t.nbytes, t.fence) for t in split.transfers] == [("c2v", 64 * 64 * 4, True)]
+
+
+def test_a_tensor_with_two_stores_in_a_statement_list_has_no_token(gm):
+    """Also not if the second is a store of the vector core (pypto: CollectGmCrossLaneSyncs, origin_stores.size())."""
+    block = gm.block()
+    block.store(block.matmul(block.load(0, (64, 64)), block.load(1, (64, 64))), 2)
+    block.store(block.like("abs", block.load(2, (64, 64))), 2)
+    split, _ = placed(gm, block)
+    assert split.transfers == ()
 
 
 def test_an_accumulator_from_elsewhere_is_unsupported(gm):

@@ -319,7 +319,8 @@ def with_scalars(
 
 
 def test_scalars_of_a_launch_stand_behind_its_tensors(tmp_path, monkeypatch):
-    """In the order in which the body reads them; a constant and what the body computes is no argument."""
+    """In the order in which the body reads them. A constant, a scalar of @pl.jit, for whose value the program is made,
+    and what the body computes are none."""
     monkeypatch.chdir(tmp_path)
     made = [
         ScalarSpec("n", pl.INT32, 32), ScalarSpec("by", pl.FP32, -0.5), TensorSpec("x", [N, N], np.float32, 1.0),
@@ -330,10 +331,7 @@ def test_scalars_of_a_launch_stand_behind_its_tensors(tmp_path, monkeypatch):
     manifest = read(files, "args_dump.json")
     scalars = [entry for entry in manifest["args"] if entry["kind"] == "scalar"]
     half = int(np.array([-0.5], np.float32).view(np.uint32)[0])
-    rows = [
-        [("int32", 16 * k), ("uint64", half), ("int32", 32), ("int64", k), ("int64", 16 * k - 32)] for k in range(2)
-    ]
-    expected = [*rows, [("int32", 32)], [("uint64", half)]]
+    expected = [*([("int32", 16 * k), ("int64", k), ("int64", 16 * k - 32)] for k in range(2)), [], [("uint64", half)]]
     tasks = list(dict.fromkeys(entry["task_id"] for entry in manifest["args"]))
     found = [[(e["dtype"], e["value"]) for e in scalars if e["task_id"] == task] for task in tasks]
     assert found == expected
@@ -348,13 +346,13 @@ def test_scalars_of_a_launch_stand_behind_its_tensors(tmp_path, monkeypatch):
 
 def test_marks_name_tensors_and_no_scalars(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = [ScalarSpec("n", pl.INT32, 16), TensorSpec("x", [N, N], np.float32, 1.0)]
-    made.append(TensorSpec("y", [N, N], np.float32, is_output=True))
+    made = [TensorSpec("x", [N, N], np.float32, 1.0), TensorSpec("y", [N, N], np.float32, is_output=True)]
 
     @pl.jit(auto_scope=False)
-    def kernel(n: pl.Scalar[pl.INT32], x: pl.Tensor[[N, N], pl.FP32], y: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
-        with pl.at(level=pl.Level.CORE_GROUP, dumps=[x]):
-            y[n : n + 16, 0:N] = x[0:16, 0:N]
+    def kernel(x: pl.Tensor[[N, N], pl.FP32], y: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
+        for k in pl.parallel(1):
+            with pl.at(level=pl.Level.CORE_GROUP, dumps=[x]):
+                y[16 * k : 16 * k + 16, 0:N] = x[0:16, 0:N]
 
     for level, kinds in ((1, ["tensor"]), (3, ["tensor", "scalar", "tensor"])):
         files = run_jit(kernel, made, runtime_cfg={"enable_dump_args": level}).work_dir / "dfx_outputs" / "args_dump"
