@@ -8,6 +8,7 @@ from kernels.dsv4.attention_fixtures import HCA
 from kernels.dsv4.compressor_fixtures import RATIO128
 
 from .kernel_layout import arguments, compared, differences, layout, pipe_bytes, right_and_clean_run
+from .planted import Bench
 from .prefill_layouts import (
     ATTENTION_PIPES,
     FRAME,
@@ -28,17 +29,19 @@ SIZES = {"FLASH": SHORT["FLASH"]}
 MODULES = ("prefill_attention_hca", "prefill_attention_script")
 
 
-def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
-    """The entry, its specs, the reference and the tolerance: what `compared` takes.
+def strengthen(specs):
+    """Rows of the caches as large as those of the run or larger, and a sink that weighs as much as many of them."""
+    specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 30
+    specs["cmp_kv"].init_value = specs["cmp_kv"].create_tensor(0) * 120
+    specs["attn_sink"].init_value = 4.0
 
-    strong: rows of the caches as large as those of the run or larger, and a sink that weighs as much as many of them.
-    """
+
+def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
+    """The entry, its specs, the reference and the tolerance: what `compared` takes. strong: `strengthen` them."""
     kernel, script = load(tmp_path, *MODULES, **options)
     specs = {spec.name: spec for spec in script.hca_specs(start_pos, num_tokens)}
     if strong:
-        specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 30
-        specs["cmp_kv"].init_value = specs["cmp_kv"].create_tensor(0) * 120
-        specs["attn_sink"].init_value = 4.0
+        strengthen(specs)
     golden = script.golden_prefill_attention_hca
     return kernel.prefill_attention_hca_test, list(specs.values()), golden, script.tolerance("hca", num_tokens)
 
@@ -75,29 +78,46 @@ OF_THE_WINDOW = {  # found where compressed rows do not outweigh everything else
 }
 
 
-def where_the_window_weighs(tmp_path, fault=None):
-    """What the comparers say of a run whose old rows and sink are large."""
-    entry, specs, golden, tolerance = loaded(tmp_path, 50, sizes=SIZES, fault=fault)
-    by_name = {spec.name: spec for spec in specs}
-    by_name["kv_cache"].init_value = by_name["kv_cache"].create_tensor(0) * 200
-    by_name["attn_sink"].init_value = 8.0
-    return differences(entry, specs, golden, tolerance)
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A run of 64 tokens that completes a window, with large compressed rows."""
+    return made(tmp_path_factory.mktemp("strong"), 330, strengthen)
+
+
+@pytest.fixture(scope="module")
+def bench_of_the_window(tmp_path_factory):
+    """A run of 64 tokens whose old rows and sink are large."""
+
+    def weigh(specs):
+        specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 200
+        specs["attn_sink"].init_value = 8.0
+
+    return made(tmp_path_factory.mktemp("window"), 50, weigh)
+
+
+def made(place, start_pos, change):
+    def given(script, _):
+        specs = {spec.name: spec for spec in script.hca_specs(start_pos, 64)}
+        change(specs)
+        return list(specs.values()), script.golden_prefill_attention_hca, script.tolerance("hca", 64)
+
+    return Bench(place, MODULES[0], "prefill_attention_hca_test", MODULES[1], SHORT, given)
 
 
 @pytest.mark.plants("prefill_attention_hca")
 @pytest.mark.parametrize("name", OF_THE_WINDOW)
-def test_small_planted_fault_in_the_window_is_caught(tmp_path, name):
-    assert any(where_the_window_weighs(tmp_path, OF_THE_WINDOW[name]))
-
-
-def test_small_kernel_passes_where_the_window_weighs(tmp_path):
-    assert not any(where_the_window_weighs(tmp_path))
+def test_small_planted_fault_in_the_window_is_caught(tmp_path, bench_of_the_window, name):
+    assert any(bench_of_the_window.said(tmp_path, OF_THE_WINDOW[name]))
 
 
 @pytest.mark.plants("prefill_attention_hca")
 @pytest.mark.parametrize("name", FAULTS)
-def test_small_planted_fault_is_caught(tmp_path, name):
-    assert any(differences(*loaded(tmp_path, 300, strong=True, sizes=SIZES, fault=FAULTS[name])))
+def test_small_planted_fault_is_caught(tmp_path, bench, name):
+    assert any(bench.said(tmp_path, FAULTS[name]))
+
+
+def test_small_kernel_passes_what_the_faults_are_planted_in(tmp_path, bench, bench_of_the_window):
+    assert not any(bench.said(tmp_path) + bench_of_the_window.said(tmp_path))
 
 
 LAYOUT = [

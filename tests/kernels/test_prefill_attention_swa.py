@@ -7,7 +7,8 @@ from kernels.dsv4 import prefill_attention_fixtures
 from kernels.dsv4.attention_fixtures import SWA
 from pto_sim.testing import run
 
-from .kernel_layout import arguments, clean_run, compared, differences, layout, pipe_bytes
+from .kernel_layout import arguments, clean_run, compared, layout, pipe_bytes
+from .planted import Bench
 from .prefill_layouts import (
     ATTENTION_PIPES,
     FRAME,
@@ -28,16 +29,18 @@ SIZES = {"FLASH": SHORT["FLASH"]}
 MODULES = ("prefill_attention_swa", "prefill_attention_script")
 
 
-def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
-    """The entry, its specs, the reference and the tolerance: what `compared` takes.
+def strengthen(specs):
+    """Rows of the ring as large as those of the run, and a sink that weighs as much as many of them."""
+    specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 30
+    specs["attn_sink"].init_value = 4.0
 
-    strong: rows of the ring as large as those of the run, and a sink that weighs as much as many of them.
-    """
+
+def loaded(tmp_path, start_pos, num_tokens=128, strong=False, **options):
+    """The entry, its specs, the reference and the tolerance: what `compared` takes. strong: `strengthen` them."""
     kernel, script = load(tmp_path, *MODULES, **options)
     specs = {spec.name: spec for spec in script.swa_specs(start_pos, num_tokens)}
     if strong:
-        specs["kv_cache"].init_value = specs["kv_cache"].create_tensor(0) * 30
-        specs["attn_sink"].init_value = 4.0
+        strengthen(specs)
     golden = script.golden_prefill_attention_swa
     return kernel.prefill_attention_swa_test, list(specs.values()), golden, script.tolerance("swa", num_tokens)
 
@@ -69,11 +72,23 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A run of 64 tokens that goes round the ring."""
+
+    def given(script, _):
+        specs = {spec.name: spec for spec in script.swa_specs(100, 64)}
+        strengthen(specs)
+        return list(specs.values()), script.golden_prefill_attention_swa, script.tolerance("swa", 64)
+
+    place = tmp_path_factory.mktemp("swa")
+    return Bench(place, MODULES[0], "prefill_attention_swa_test", MODULES[1], SHORT, given)
+
+
 @pytest.mark.plants("prefill_attention_swa")
 @pytest.mark.parametrize("name", FAULTS)
-def test_small_planted_fault_is_caught(tmp_path, name):
-    said = differences(*loaded(tmp_path, 50, strong=True, sizes=SIZES, fault=FAULTS[name]))
-    assert any(said)
+def test_small_planted_fault_is_caught(tmp_path, bench, name):
+    assert any(bench.said(tmp_path, FAULTS[name]))
 
 
 def test_gather_that_does_not_touch_the_ring_races_with_its_update(tmp_path):
@@ -82,8 +97,8 @@ def test_gather_that_does_not_touch_the_ring_races_with_its_update(tmp_path):
     assert "PTO431" in {finding.code for finding in run(entry, arguments(specs), timing=False).findings}
 
 
-def test_small_kernel_has_no_differences_without_a_fault(tmp_path):
-    assert differences(*loaded(tmp_path, 50, strong=True, sizes=SIZES)) == ["", ""]
+def test_small_kernel_passes_what_the_faults_are_planted_in(tmp_path, bench):
+    assert bench.said(tmp_path) == ["", ""]
 
 
 @pytest.mark.flash

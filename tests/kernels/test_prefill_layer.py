@@ -5,6 +5,7 @@ The layer adds 4 MiB to what its parts hold: the streams between attention and e
 
 import functools
 
+import numpy as np
 import pytest
 
 from pto_sim.golden import ratio_allclose
@@ -57,11 +58,21 @@ FAULTS = {
     "never routed by the table": (2, LAYER, "x_next, layer_id,", "x_next, 3,"),
     "half of the tokens": (2, LAYER, "wo_a, wo_b, wo_b_scale, x_attn, num_tokens,\n            )\n\n    with",
                            "wo_a, wo_b, wo_b_scale, x_attn, num_tokens // 2,\n            )\n\n    with"),
+    "padding taken": (2, LAYER, "csa_inner_state_slot_mapping, attn_sink, wo_a, wo_b, wo_b_scale, x_attn, num_tokens",
+                      "csa_inner_state_slot_mapping, attn_sink, wo_a, wo_b, wo_b_scale, x_attn, T"),
     "states of the indexer exchanged": (2, LAYER, "csa_inner_kv_state, csa_inner_score_state, csa_inner_c",
                                         "csa_inner_score_state, csa_inner_kv_state, csa_inner_c"),
     "window and compressed rows exchanged": (2, LAYER, "csa_cmp_norm_w,\n                csa_cmp_kv_state",
                                              "hca_cmp_norm_w,\n                csa_cmp_kv_state"),
 }  # fmt: skip
+
+
+def name_rows_in_padding(specs, start_pos, num_tokens):
+    """The tokens of padding name rows of the ring after the run's, which stay as they are all the same."""
+    slots = next(spec for spec in specs if spec.name == "ori_slot_mapping")
+    slots.init_value = slots.create_tensor(0).copy()
+    padding = len(slots.init_value) - num_tokens
+    slots.init_value[num_tokens:] = start_pos + num_tokens + np.arange(padding)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +83,7 @@ def bench(tmp_path_factory):
     def made(layer_id):
         def small(script, kernel):
             specs, *rest = given(script, kernel, layer_id, *RUN[layer_id], small=True)
+            name_rows_in_padding(specs, *RUN[layer_id])
             return told_apart(specs), *rest
 
         place = tmp_path_factory.mktemp(f"layer{layer_id}")
