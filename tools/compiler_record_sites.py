@@ -90,8 +90,7 @@ def simulated_nodes(program: Program, with_pipe: set[int]) -> list[Node]:
         elif isinstance(emitted, Batch):
             names = ", ".join(program.tensors[i].name if kind == "tensor" else "pipe" for kind, i in emitted.members)
             stack[-1][1].append(Node("alloc", "", f"alloc {names}"[:120], emitted.members))
-        else:
-            assert isinstance(emitted, Launch)
+        elif isinstance(emitted, Launch):  # what the orchestrator itself reads or writes is no launch site
             record = program.tasks[emitted.record]
             name = "dummy" if record.form == "dummy" else record.name
             stack[-1][1].append(Node("task", base_name(name), f"task {name}", emitted.record))
@@ -112,7 +111,7 @@ def _append(nodes: list[Node], opened: Open, body: list[Node]) -> None:
 
 def match_lists(record: list[Node], run: list[Node], path: tuple[str, ...]) -> Iterator[SiteMatch]:
     """Pair the statements of two lists in order, at the least cost, and go into what has a body."""
-    record, run = _without_settled_branches(record, run)
+    record = _without_guards(record, run)
     for theirs, ours in _align(record, run):
         if theirs is None or ours is None:
             if not (ours is None and theirs is not None and _may_be_absent(theirs)):
@@ -126,21 +125,17 @@ def match_lists(record: list[Node], run: list[Node], path: tuple[str, ...]) -> I
                 yield from match_lists(arm, body, inner)
 
 
-def _without_settled_branches(record: list[Node], run: list[Node]) -> tuple[list[Node], list[Node]]:
-    """Both lists without the branches that only one side has, because the other settled the condition beforehand."""
-    branched = {name for node in record if node.kind == "if" for name in node.names()}
-    kept: list[Node] = []
-    for node in run:
-        kept.extend(node.lists[0] if node.kind == "if" and not node.names() & branched else [node])
-    inside = {name for node in kept if node.kind == "if" for name in node.names()}
-    direct = {node.label for node in kept if node.kind == "task"}
+def _without_guards(record: list[Node], run: list[Node]) -> list[Node]:
+    """The record without branches around what the run launches directly: a guard that the compiler adds."""
+    inside = {name for node in run if node.kind == "if" for name in node.names()}
+    direct = {node.label for node in run if node.kind == "task"}
     static: list[Node] = []
     for node in record:
         if node.kind == "if" and node.names() & direct and not node.names() & inside:
             static.extend(inner for arm in node.lists for inner in arm if inner.names() & direct)
         else:
             static.append(node)
-    return static, kept
+    return static
 
 
 def _may_be_absent(node: Node) -> bool:

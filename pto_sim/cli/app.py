@@ -57,7 +57,12 @@ PipeSlots = Annotated[
     str, typer.Option("--pipe-slots", metavar="current|seed", help="Slot rule of mixed tasks' pipes.")
 ]
 LoopLimit = Annotated[
-    int, typer.Option("--loop-limit", metavar="N", help="Turns after which a while loop counts as one without end.")
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--loop-limit",
+        metavar="N",
+        help="Turns after which a while loop counts as one without end [100000, or 4000 that launch tasks].",
+    ),
 ]
 BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="sim, or another that is installed (npu).")]
 Script = Annotated[Path, typer.Argument(metavar="SCRIPT", help="Kernel script; what follows it is passed on.")]
@@ -118,7 +123,7 @@ def run(
     ring_heap: RingHeap = None,
     pipe_slots: PipeSlots = "current",
     backend: BackendName = "sim",
-    loop_limit: LoopLimit = 100_000,
+    loop_limit: LoopLimit = None,
 ) -> None:
     """Run a kernel script, or with -m a module such as pytest.
 

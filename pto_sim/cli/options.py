@@ -29,7 +29,7 @@ def run_options(
     ring_heap: str | None,
     pipe_slots: str,
     backend: str,
-    loop_limit: int,
+    loop_limit: int | None,
 ) -> RunOptions:
     """The options of one run. Raises InputError PTO053 for a value that is not allowed."""
     from pto_sim.numerics.profiles import A2A3, CPU_SIM, PROFILES
@@ -39,7 +39,7 @@ def run_options(
         raise _refused("--profile-diff", f"with --numerics {numerics}", f"--numerics {A2A3} or {CPU_SIM}")
     _one_of("--scopes", scopes, SCOPES)
     _one_of("--pipe-slots", pipe_slots, PIPE_SLOTS)
-    if loop_limit < 1:
+    if loop_limit is not None and loop_limit < 1:
         raise _refused("--loop-limit", str(loop_limit), "a number from 1")
     if seed is not None and seed < 0:
         raise _refused("--seed", str(seed), "a number from 0")

@@ -15,7 +15,8 @@ from pto_sim.program.options import RunOptions
 class EntryArgument(NamedTuple):
     """One argument. direction: 'in', 'out', 'inout', or 'scalar'. value: an array, or a Python number.
 
-    carrier: the element type in which the caller holds the words, where it is not that of `value`.
+    carrier: the element type in which the caller holds the words, where it is not that of `value`. specialised: a
+    scalar that the compiler takes for a constant.
     """
 
     name: str
@@ -23,6 +24,7 @@ class EntryArgument(NamedTuple):
     value: Any
     dtype: DataType | None
     carrier: np.dtype | None = None
+    specialised: bool = False
 
 
 class EntryKernel(Protocol):

@@ -24,6 +24,7 @@ class Array:
     def __init__(self, run: Run, count: int, dtype: DataType) -> None:
         self.run, self.dtype = run, dtype
         self._values: list[Any] = [None if dtype.kind == "handle" else 0] * count
+        self._bound = run.scopes.place() if dtype.kind == "handle" else None
         self._lanes: LaneSet | None = run.core.lanes if run.core is not None else None
 
     def __len__(self) -> int:
@@ -45,12 +46,27 @@ class Array:
         return place
 
     def __getitem__(self, index: Any) -> Any:
-        return self._values[self._place(index)]
+        value = self._values[self._place(index)]
+        if isinstance(value, TaskId):
+            self.check_alive()
+            return TaskId(value.index, self.run.scopes.place())
+        return value
+
+    def check_alive(self) -> None:
+        """Raises KernelError (PTO266) if the array's scope, iteration or arm has closed."""
+        if closed := self.run.scopes.closed_since(self._bound):
+            raise KernelError(
+                "PTO266",
+                "an array of task ids is used after the scope that made it has closed",
+                site=self.run.site(),
+                values=closed.replace("it was launched", "it was made"),
+                hint="create the array outside, before the scope or the loop",
+            )
 
     def __setitem__(self, index: Any, value: Any) -> None:
         place, core = self._place(index), self.run.core
         if core is None or core.lanes is self._lanes or self.dtype.kind == "handle":
-            self._values[place] = TaskId(value.index) if isinstance(value, TaskId) else value
+            self._values[place] = slot_of(value)
             return
         positions = core.lanes.positions_in(self._lanes) if self._lanes is not None else None
         if positions is None:
@@ -70,3 +86,8 @@ class Array:
         values = np.array(np.broadcast_to(before, len(self._lanes)), np.result_type(before, fresh))
         values[positions] = fresh
         return LaneScalar(self.run.core, values, self._lanes)
+
+
+def slot_of(value: Any) -> Any:
+    """What a slot of an array or of a carried array holds: a task id lives as long as the array."""
+    return TaskId(value.index) if isinstance(value, TaskId) else value

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pto_sim.engine.settled import unsettled
+from pto_sim.engine.task_id import TaskId
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.turns import Turns
 from pto_sim.program.errors import KernelError
@@ -12,6 +14,7 @@ from pto_sim.program.errors import KernelError
 if TYPE_CHECKING:
     from pto_sim.engine.control import LoopRange
     from pto_sim.engine.run import Run
+    from pto_sim.engine.scopes import Place
 
 
 class CarriedShapes:
@@ -27,6 +30,12 @@ class CarriedShapes:
     def __init__(self, run: Run, values: tuple[Any, ...]) -> None:
         self._run = run
         self._first = [(value.shape, value.valid) if type(value) is Tile else None for value in values]
+
+    def turned(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """As `settle`, where a loop begins another turn or has ended: the compiler knows none of the numbers, and task
+        ids are bound anew."""
+        carried = self._run.scopes.carried
+        return self.settle(tuple(carried(unsettled(value)) for value in values))
 
     def settle(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """The values with those valid shapes. Raises KernelError (PTO213) for a partly valid one that changed."""
@@ -55,14 +64,22 @@ class CarriedShapes:
         )
 
 
+def _outside(value: Any, place: Place) -> Any:
+    """A yielded value: a task id is bound where the loop stands, unless its scope has closed."""
+    if not isinstance(value, TaskId) or value.place is None or (value.place.scope and value.place.scope.closed):
+        return value
+    return TaskId(value.index, place)
+
+
 class CarryingLoop:
     """`for i, (x,) in pl.range(n, init_values=(a,)):` with `y = pl.yield_(v)` at the end of the body."""
 
     def __init__(self, run: Run, loop: LoopRange, init_values: Any) -> None:
-        self.run, self.loop, self.carried = run, loop, tuple(init_values)
+        self.run, self.loop, self.carried = run, loop, tuple(unsettled(value) for value in init_values)
 
     def __iter__(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         run = self.run
+        place = run.scopes.place()
         shapes = CarriedShapes(run, self.carried)
         for value in self.loop:
             before = self.carried
@@ -79,7 +96,7 @@ class CarryingLoop:
                     values=f"{len(self.carried)} against {len(before)}",
                     hint="yield one value for each carried name",
                 )
-            self.carried = shapes.settle(self.carried)
+            self.carried = shapes.settle(tuple(_outside(value, place) for value in self.carried))
 
     def check(self, condition: Any) -> None:
         """pl.cond belongs to pl.while_."""
@@ -92,7 +109,7 @@ class CarryingWhile:
     """`for (x,) in pl.while_(init_values=(a,)):`; its first statement is pl.cond."""
 
     def __init__(self, run: Run, init_values: Any) -> None:
-        self.run, self.carried = run, tuple(init_values)
+        self.run, self.carried = run, tuple(unsettled(value) for value in init_values)
         self.goes_on = False
         self._turns = Turns(run)
 

@@ -15,6 +15,7 @@ import numpy as np
 from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
+from pto_sim.engine.settled import SettledInt, is_settled, unsettled
 from pto_sim.engine.tile import Tile
 from pto_sim.program.errors import KernelError, PtoError, UnsupportedError
 from pto_sim.program.model import OpSignature
@@ -144,9 +145,19 @@ def _on_lanes(value: Any, lanes: LaneSet) -> np.ndarray:
 class Branch(_Parts):
     """`if condition: ... else: ...`; iterating gives True and False for the arms that must run."""
 
-    def __init__(self, run: Run, condition: Any, saved: Names, late: tuple[str, ...]) -> None:
+    def __init__(
+        self, run: Run, condition: Any, saved: Names, late: tuple[str, ...], operands: Names | None = None
+    ) -> None:
         super().__init__(run, saved, late)
         self._condition = condition
+        self._known = run.core is not None or is_settled(operands)
+
+    def join(self) -> Names:
+        """The names after the arm, of which the compiler knows those that a settled branch left; others are new."""
+        names = super().join()
+        if self._known:
+            return names
+        return tuple(self.run.scopes.carried(unsettled(name)) for name in names)
 
     def __iter__(self) -> Iterator[bool]:
         condition = self._condition
@@ -163,7 +174,7 @@ class Branch(_Parts):
             yield len(taken) > 0
             return
         run.check_condition(condition)
-        if run.core is None:
+        if not self._known:
             with run.statement_list("if"):
                 yield bool(condition)
             return
@@ -203,13 +214,15 @@ def _on_active(bound: Any) -> np.ndarray:
 class LoopRange:
     """`pl.range`, `pl.pipeline`, `pl.unroll` or `pl.parallel`: same values, different schedule.
 
-    kind: 'range', 'pipeline', 'unroll' or 'parallel'. stage: buffers that a pipeline rotates.
+    kind: 'range', 'pipeline', 'unroll' or 'parallel'. stage: buffers that a pipeline rotates. settled: the compiler
+    knows the bounds.
     """
 
-    __slots__ = ("kind", "run", "stage", "start", "step", "stop")
+    __slots__ = ("kind", "run", "settled", "stage", "start", "step", "stop")
 
     def __init__(self, run: Run, kind: str, bounds: tuple[Any, ...], stage: int = 1) -> None:
         self.run, self.kind, self.stage = run, kind, stage
+        self.settled = False
         if not 1 <= len(bounds) <= 3:
             raise KernelError(
                 "PTO206",
@@ -243,17 +256,31 @@ class LoopRange:
         """The loop values, with the loop's structure recorded around them."""
         run = self.run
         if run.core is None:
-            kind = "parallel" if self.kind == "parallel" else "for"
-            for value in range(start, stop, step):
-                with run.statement_list(kind):
-                    yield value
+            yield from self._in_orchestration(range(start, stop, step))
             return
         core = run.core
         begin, each, end = run.loop_signatures(self.kind, self.stage)
+        core.for_turns.enter(len(range(start, stop, step)))
         core.record(begin, -1, ())
         try:
             for value in range(start, stop, step):
                 core.record(each, -1, ())
                 yield value
         finally:
+            core.for_turns.leave()
             core.record(end, -1, ())
+
+    def _in_orchestration(self, values: range) -> Iterator[int]:
+        """The loop values, each with a statement list; an unrolled loop has none, and one of a single turn neither."""
+        if self.kind == "unroll" or (self.settled and self.kind == "range" and self.step >= 1 and len(values) == 1):
+            for value in values:
+                yield SettledInt(value) if self.kind == "unroll" or self.settled else value
+            return
+        kind = "parallel" if self.kind == "parallel" else "for"
+        self.run.for_turns.enter(len(values))
+        try:
+            for value in values:
+                with self.run.statement_list(kind):
+                    yield value
+        finally:
+            self.run.for_turns.leave()

@@ -13,6 +13,7 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar, LaneSet
 from pto_sim.engine.recorder import BlockRecorder
 from pto_sim.engine.tile import Tile
+from pto_sim.engine.turns import ForTurns
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError
 from pto_sim.program.model import OpSignature, ValueType
@@ -49,7 +50,8 @@ class CoreState:
     """
 
     __slots__ = (
-        "block", "blocks", "cluster", "half", "lanes", "phase", "recorder", "ruled", "run", "split", "subblock", "unit",
+        "block", "blocks", "cluster", "for_turns", "half", "lanes", "phase", "recorder", "ruled", "run", "split",
+        "subblock", "unit",
     )  # fmt: skip
 
     def __init__(self, run: Run, ids: np.ndarray, blocks: int) -> None:
@@ -62,6 +64,7 @@ class CoreState:
         self.ruled = False
         self.phase = 0
         self.cluster: Cluster | None = None
+        self.for_turns = ForTurns(run)
         self.recorder = BlockRecorder(self.lanes)
         self.block: Any = int(ids[0]) if len(ids) == 1 else LaneScalar(self, ids.astype(np.int64), self.lanes)
 

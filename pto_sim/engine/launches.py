@@ -82,6 +82,7 @@ class TaskInProgress:
         self.streams = np.zeros(blocks, np.int32)
         self._written: dict[int, tuple[Tensor, bool]] = {}
         self.participants = Participants(set(), set(), {})
+        self.compiled: tuple[tuple[Any, bool, bool | None, bool], ...] = ()
         site = run.here()
         self.record = TaskRecord(
             name or f"{form}_{self.index}",
@@ -174,11 +175,28 @@ class TaskInProgress:
         """Every block has run. Raises KernelError (PTO244, PTO264) for a barrier that never completes."""
         check_barriers(self.run, self.record, self.participants)
         self.record.accesses = self.accesses
+        self._take_compiled()
         self.record.args = [self._argument(tensor, used) for tensor, used in self.arguments.values()]
         self.record.dumped = sorted(self.dumped & {arg.tensor for arg in self.record.args})
         self.run.task = None
         for observer in self.run.observers:
             observer.on_task_end(self.index, self.record)
+
+    def _take_compiled(self) -> None:
+        """Arguments that the compiled body has, whether or not a block came to where it touches them.
+
+        compiled: (value, read, written, whether the compiler keeps the arm); written is None for a tensor that is in
+        place if the task writes it.
+        """
+        for value, read, written, kept in self.compiled:
+            if not kept or not isinstance(value, Tensor):
+                continue
+            argument = value.argument
+            if written is None and not self.arguments.get(id(argument), (argument, (False, False)))[1][1]:
+                continue
+            used = self.arguments.setdefault(id(argument), (argument, [False, False]))[1]
+            used[0] |= read
+            used[1] |= bool(written)
 
     def _argument(self, tensor: Tensor, used: list[bool]) -> TaskArg:
         number = tensor.storage.tensor

@@ -25,9 +25,11 @@ from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder, accessed, cut_short
-from pto_sim.engine.scopes import ScopeStack
+from pto_sim.engine.scopes import Body, ScopeStack
+from pto_sim.engine.settled import SettledInt
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.transfers import Transfers
+from pto_sim.engine.turns import ForTurns
 from pto_sim.engine.unbound import unbound_name
 from pto_sim.engine.written import written_masks
 from pto_sim.numerics.profiles import check_profile
@@ -89,6 +91,7 @@ class Run:
         self.scopes = ScopeStack(self)
         self.core: CoreState | None = None
         self.task: TaskInProgress | None = None
+        self.for_turns = ForTurns(self)
         self.compute = Compute(self)
         self.memory = Memory(self)
         self.transfers = Transfers(self)
@@ -111,7 +114,7 @@ class Run:
 
     @property
     def auto_scope(self) -> bool:
-        """Whether the running function has automatic scopes."""
+        """Whether the running function leaves scopes to the compiler, so that it may not place them itself."""
         return self._functions[-1].auto_scope
 
     @property
@@ -258,9 +261,11 @@ class Run:
         """One iteration or arm in orchestration; with automatic scopes, a scope of its own."""
         site = self.here()
         self.recorder.event("body_begin", kind, site)
-        self.scopes.bodies.append(object())
-        # Inside a manual scope the compiler places no scopes of its own.
-        scoped = self.auto_scope and not self.scopes.manual
+        body = Body(kind, site)
+        self.scopes.bodies.append(body)
+        # Inlined statements have the scopes of the entry. Inside a manual scope the compiler places none of its own
+        # (pypto: src/ir/transforms/materialize_runtime_scopes_pass.cpp).
+        scoped = self._functions[0].auto_scope and not self.scopes.manual
         if scoped:
             self.scopes.open("auto", site, user=False)
         try:
@@ -268,6 +273,7 @@ class Run:
         finally:
             if scoped:
                 self.scopes.close()
+            body.closed = True
             self.scopes.bodies.pop()
             self.recorder.event("body_end", None, site)
 
@@ -339,7 +345,8 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
     tensors: dict[str, Tensor] = {}
     for argument in arguments:
         if argument.direction == "scalar":
-            values.append(argument.value)
+            known = argument.specialised and type(argument.value) is int
+            values.append(SettledInt(argument.value) if known else argument.value)
             continue
         assert argument.dtype is not None
         tensor = entry_tensor(run, argument.name, argument.direction, argument.value, argument.dtype, site)

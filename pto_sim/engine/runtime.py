@@ -12,6 +12,7 @@ from pto_sim.engine.lanes import division_by_zero, logical, logical_not
 from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
+from pto_sim.engine.settled import derived, is_settled, unsettled
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.task_ids import TaskIdCarry
 from pto_sim.engine.tile import Tile
@@ -27,9 +28,45 @@ class KernelRuntime:
     logical_not = staticmethod(logical_not)
 
     @staticmethod
-    def branch(condition: Any, saved: tuple[Any, ...], late: tuple[str, ...]) -> Branch:
-        """Start an `if` whose condition may differ between blocks."""
-        return Branch(require_run("an if statement"), condition, saved, late)
+    def branch(
+        condition: Any, saved: tuple[Any, ...], late: tuple[str, ...], operands: tuple[Any, ...] | None = None
+    ) -> Branch:
+        """Start an `if` whose condition may differ between blocks. operands: of a condition of names and literals."""
+        return Branch(require_run("an if statement"), condition, saved, late, operands)
+
+    @staticmethod
+    def settled_loop(loop: Any, operands: tuple[Any, ...]) -> Any:
+        """A loop whose bounds are made of these names, and of literals."""
+        if isinstance(loop, LoopRange):
+            loop.settled = is_settled(operands)
+        return loop
+
+    @staticmethod
+    def derived(value: Any, operands: tuple[Any, ...]) -> Any:
+        """The value of an expression of these names, and of literals. In a task nothing is to be settled."""
+        return value if require_run("an assignment").core is not None else derived(value, operands)
+
+    @staticmethod
+    def touches(entries: tuple[tuple[Any, bool, bool | None, bool], ...]) -> None:
+        """A task begins: what its arms touch, whether or not a block takes them."""
+        task = require_run("a task").task
+        if task is not None:
+            task.compiled = entries
+
+    @staticmethod
+    def reached(conditions: tuple[Any, ...], operands: tuple[Any, ...], arm: bool) -> bool:
+        """Whether the compiler keeps an arm of an `if`. conditions: its own, or those at the ends of a loop."""
+        return KernelRuntime.stays(conditions, operands) or bool(conditions[0]) is arm
+
+    @staticmethod
+    def stays(conditions: tuple[Any, ...], operands: tuple[Any, ...]) -> bool:
+        """Whether the compiler keeps an `if`, as it cannot know what the condition says."""
+        return not is_settled(operands) or len({bool(condition) for condition in conditions}) > 1
+
+    @staticmethod
+    def changing(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What names hold as a loop begins that changes them: the compiler does not know it."""
+        return tuple(unsettled(value) for value in values)
 
     @staticmethod
     def loop(values: LoopRange, saved: tuple[Any, ...], late: tuple[str, ...]) -> Loop:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pto_sim.engine.storage import Storage
+from pto_sim.engine.task_id import TaskId
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
@@ -21,11 +22,20 @@ class _Frame:
         self.closed = False
 
 
+class Body:
+    """An iteration of a loop or an arm of an `if` of the orchestration. kind: 'for', 'parallel' or 'if'."""
+
+    __slots__ = ("closed", "kind", "site")
+
+    def __init__(self, kind: str, site: int) -> None:
+        self.kind, self.site, self.closed = kind, site, False
+
+
 class Place(NamedTuple):
     """Where a name was bound: the innermost scope that the author wrote, and the innermost iteration or arm."""
 
     scope: _Frame | None
-    body: object
+    body: Body | None
 
 
 class ScopeStack:
@@ -34,7 +44,7 @@ class ScopeStack:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._frames = [_Frame("auto", 0, user=False)]
-        self.bodies: list[object] = [None]
+        self.bodies: list[Body | None] = [None]
 
     @property
     def depth(self) -> int:
@@ -52,13 +62,26 @@ class ScopeStack:
         return Place(user[-1] if user else None, self.bodies[-1])
 
     def closed_since(self, place: Place | None) -> str:
-        """Where the scope was opened that has closed since, in the same iteration; '' if none has.
+        """What has closed since, and where it was opened; '' if nothing has.
 
-        What leaves an iteration is carried by the loop, which is another name.
+        What a loop or a branch carries on is another name, bound outside it.
         """
-        if place is None or place.scope is None or not place.scope.closed or place.body is not self.bodies[-1]:
+        if place is None:
             return ""
-        return str(self.run.recorder.sites[place.scope.site])
+        sites = self.run.recorder.sites
+        if place.scope is not None and place.scope.closed:
+            return f"the scope was opened at {sites[place.scope.site]}"
+        if place.body is None or not place.body.closed:
+            return ""
+        what = "the arm of the `if`" if place.body.kind == "if" else "the iteration of the loop"
+        return f"it was launched in {what} at {sites[place.body.site]}"
+
+    def carried(self, value: Any) -> Any:
+        """A value that a loop or branch carries on: a task id is bound anew, here, unless its scope has closed."""
+        if not isinstance(value, TaskId) or value.place is None:
+            return value
+        scope = value.place.scope
+        return value if scope is not None and scope.closed else TaskId(value.index, self.place())
 
     def own(self, storage: Storage) -> None:
         """The innermost scope that frees memory owns `storage`. A manual scope is transparent for tensors."""

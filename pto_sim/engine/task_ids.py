@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pto_sim.engine.arrays import Array
+from pto_sim.engine.arrays import Array, slot_of
 from pto_sim.engine.task_id import TaskId
 from pto_sim.program.errors import KernelError
 
@@ -43,16 +43,19 @@ class TaskIdCarry:
         """What the names hold when an iteration ends."""
         for place, value in enumerate(names):
             if value is not self._slots[place]:
-                self._slots[place][self._iteration] = value
+                self._slots[place][self._iteration] = slot_of(value)
             self._values[place] = value
         self._iteration += 1
 
 
 def _filled(value: Any, count: int) -> TaskIds:
-    return TaskIds(value) if isinstance(value, TaskIds) and len(value) == count else TaskIds([value] * count)
+    many = isinstance(value, TaskIds) and len(value) == count
+    return TaskIds(slot_of(part) for part in (value if many else [value] * count))
 
 
 def _flat(deps: Any) -> Iterator[Any]:
+    if isinstance(deps, Array):
+        deps.check_alive()
     if isinstance(deps, (list, tuple, Array)):
         for part in deps:
             yield from _flat(part)
@@ -75,13 +78,14 @@ def dependency_indices(run: Run, deps: Any) -> list[int]:
                 values=f"got {dep!r}",
                 hint="bind one with `with pl.spmd(...) as tid:`, `with pl.at(...) as tid:` or pl.submit",
             )
-        if opened := run.scopes.closed_since(dep.place):
+        if closed := run.scopes.closed_since(dep.place):
             raise KernelError(
                 "PTO266",
                 "a task id is used after the scope that launched its task has closed",
                 site=run.site(),
-                values=f"the scope was opened at {opened}",
-                hint="launch both in one scope, or keep the id in a pl.array of pl.TASK_ID from outside the scope",
+                values=closed,
+                hint="launch both in one scope, or keep the id outside: in a pl.array of pl.TASK_ID, or in a name that "
+                "is bound before the loop",
             )
         indices[dep.index] = None
     return list(indices)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pto_sim.engine.arguments import EntryArgument
 from pto_sim.engine.run import current_run, run_kernel
-from pto_sim.frontend.annotations import ScalarType, TensorType
+from pto_sim.frontend.annotations import RUNTIME, ScalarType, TensorType
 from pto_sim.frontend.binding import Parameter, argument_array, as_array, check_tensor, dtype_of, ordered_arguments
 from pto_sim.frontend.extents import DynamicExtent, Extents
 from pto_sim.frontend.kernel import KernelFunction
@@ -31,6 +31,7 @@ class JitKernel(KernelFunction):
     """
 
     role = "entry"
+    specialises = True  # the compiler takes a scalar argument for a constant
 
     def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
         super().__init__(function, auto_scope)
@@ -164,7 +165,8 @@ class JitKernel(KernelFunction):
                 number = _scalar(parameter, value, self.site)
                 if isinstance(parameter.type, ScalarType):
                     number = parameter.type.of(number)
-                result.append(EntryArgument(parameter.name, "scalar", number, None))
+                specialised = self.specialises and parameter.default is not RUNTIME
+                result.append(EntryArgument(parameter.name, "scalar", number, None, specialised=specialised))
                 continue
             array = argument_array(parameter, value, self.site)
             carrier = as_array(parameter.name, value, self.site).dtype

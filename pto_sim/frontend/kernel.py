@@ -7,6 +7,7 @@ import copy
 import functools
 import types
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pto_sim.engine.run import FunctionFacts, current_run
@@ -28,6 +29,7 @@ from pto_sim.frontend.reach import closure_values, free_names, named_kernels, su
 from pto_sim.frontend.rewrite import rewrite
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.syntax_nodes import RUNTIME
+from pto_sim.frontend.task_touches import Place, TaskTouches, task_touches
 from pto_sim.frontend.variants import Variant, apply_variant
 from pto_sim.program.errors import InputError, KernelError
 from pto_sim.program.events import SourceNote
@@ -134,7 +136,7 @@ class KernelFunction(KernelCallee):
     def _form(self, variant: Variant) -> tuple[Callable[..., Any], frozenset[str]]:
         if variant not in self._forms:
             self.check()
-            tree = rewrite_variant(self.tree, variant, self.site.file, self.renames)
+            tree = rewrite_variant(self.tree, variant, self.site.file, self.renames, self.touches)
             self._forms[variant] = (_build(self.function, tree[0]), frozenset(tree[1]))
         return self._forms[variant]
 
@@ -146,8 +148,19 @@ class KernelFunction(KernelCallee):
     @functools.cached_property
     def fills(self) -> dict[int, tuple[int, int]]:
         """Lines of scalar writes that the compiler makes one store of: see `constant_fills`."""
+        return constant_fills(self.tree, self.constants)
+
+    @functools.cached_property
+    def constants(self) -> dict[str, Any]:
+        """What the free names of the function stand for."""
         own = bound_names(self.tree.body) | set(parameter_names(self.tree))
-        return constant_fills(self.tree, {name: value for name, value in visible(self).items() if name not in own})
+        return {name: value for name, value in visible(self).items() if name not in own}
+
+    @functools.cached_property
+    def touches(self) -> dict[Place, TaskTouches]:
+        """What the tasks in the function's own source touch in every arm."""
+        inline = {name: kernel.tree for name, kernel in named_kernels(self).items() if kernel.role == "inline"}
+        return task_touches(self.tree, inline, self.constants)
 
     @functools.cached_property
     def notes(self) -> tuple[SourceNote, ...]:
@@ -162,12 +175,16 @@ class KernelFunction(KernelCallee):
 
 
 def rewrite_variant(
-    tree: ast.FunctionDef, variant: Variant, file: str, renames: bool = True
+    tree: ast.FunctionDef,
+    variant: Variant,
+    file: str,
+    renames: bool = True,
+    touches: Mapping[Place, TaskTouches] = MappingProxyType({}),
 ) -> tuple[ast.FunctionDef, set[str]]:
     """The rewritten function under a variant, and the names that were hoisted in it."""
     changed = copy.deepcopy(tree)
     found = apply_variant(changed, variant, file)
-    return rewrite(changed, renames), found
+    return rewrite(changed, renames, touches), found
 
 
 def _build(function: types.FunctionType, tree: ast.FunctionDef) -> Callable[..., Any]:

@@ -96,6 +96,8 @@ class EntryMethod(_Method, JitKernel):
     A device function has an orchestration of one task around it, as the compiler makes one for a program of one kernel.
     """
 
+    specialises = False
+
     def form(self, variant: Variant) -> Callable[..., Any]:
         """The rewritten method; of a device function, a launch of it."""
         function = super().form(variant)

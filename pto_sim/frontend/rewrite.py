@@ -12,7 +12,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * an assignment that may not change the type of its name says what the name held before;
 * task ids that a `pl.parallel` rebinds become arrays, one id for each iteration;
 * a launch tells which elements its `predicate=` reads (`frontend.predicates`), and the first statement of its body
-  which run-time scalars it takes from outside;
+  which run-time scalars it takes from outside and what its arms touch (`frontend.task_touches`);
 * a product that other products alone read says so (`frontend.chained_products`);
 * a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from pto_sim.frontend.branch_tests import Test, test_ends
 from pto_sim.frontend.chained_products import mark_chained_products
 from pto_sim.frontend.declared_calls import declared_call, task_names
 from pto_sim.frontend.names import (
@@ -37,8 +39,25 @@ from pto_sim.frontend.names import (
 )
 from pto_sim.frontend.predicates import mark_predicates
 from pto_sim.frontend.runtime_sizes import RuntimeNames, size_arguments
+from pto_sim.frontend.scalar_logic import ScalarLogic
+from pto_sim.frontend.settled_names import SettledNames
 from pto_sim.frontend.statement_names import StatementNames
-from pto_sim.frontend.syntax_nodes import RUNTIME, at, call, load, loads, method, store, stores, strings
+from pto_sim.frontend.syntax_nodes import (
+    RUNTIME,
+    at,
+    call,
+    join,
+    leave,
+    load,
+    loads,
+    method,
+    restore,
+    store,
+    stores,
+    strings,
+    touch_entry,
+)
+from pto_sim.frontend.task_touches import Place, TaskTouches, task_place
 from pto_sim.frontend.typed_names import TypedNames
 
 _POPS = frozenset({"tpop_from_aic", "tpop_from_aiv"})
@@ -47,8 +66,13 @@ LOOPS = frozenset({"range", "pipeline", "unroll", "parallel"})
 _NAMED = frozenset({"create_tensor", "create_tile", "create"})
 
 
-def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
-    """Rewrite `function` in place, and drop its decorators and annotations. renames: see `typed_names.TypedNames`."""
+def rewrite(
+    function: ast.FunctionDef, renames: bool = True, touches: Mapping[Place, TaskTouches] = MappingProxyType({})
+) -> ast.FunctionDef:
+    """Rewrite `function` in place, and drop its decorators and annotations.
+
+    renames: see `typed_names.TypedNames`. touches: of its tasks, see `task_touches`.
+    """
     runtime_names = RuntimeNames(function)
     function.decorator_list = []
     function.returns = None
@@ -58,6 +82,7 @@ def rewrite(function: ast.FunctionDef, renames: bool = True) -> ast.FunctionDef:
     mark_chained_products(function)
     names = StatementNames(function.body)
     rewriter = _Rewriter(names.bound(function.body), set(parameter_names(function)), runtime_names, names, renames)
+    rewriter.touches = touches
     function.body = rewriter.statements(function.body)
     return ast.fix_missing_locations(function)
 
@@ -73,6 +98,8 @@ class _Rewriter:
         self._names = names
         self._bound = set(parameters)
         self._typed = TypedNames(parameters, names, renames)
+        self._settled = SettledNames(self._locals, parameters)
+        self.touches: Mapping[Place, TaskTouches] = MappingProxyType({})
         self._count = 0
         self._following: list[ast.stmt] = []
 
@@ -115,10 +142,10 @@ class _Rewriter:
             return self._assign(node)
         if isinstance(node, ast.AnnAssign) and node.value is not None and called_attribute(node.value) in _POPS:
             node.value = at(node.value, declared_call(node.value, node.annotation))
-        return [_Logic(self._locals).visit(node)]
+        return [ScalarLogic(self._locals).visit(node)]
 
     def _expression(self, node: ast.expr) -> ast.expr:
-        return _Logic(self._locals).visit(node)
+        return ScalarLogic(self._locals).visit(node)
 
     def _is_constant(self, nodes: Sequence[ast.expr]) -> bool:
         return not (loaded_names(nodes) & self._locals)
@@ -134,7 +161,11 @@ class _Rewriter:
         if isinstance(target, ast.Tuple) and len(target.elts) == 1 and called_attribute(node.value) == "yield_":
             node.targets = [target.elts[0]]  # one yielded value is no tuple
         self._runtime_names.assign(target, node.value)
+        operands = self._settled.operands([node.value]) if isinstance(target, ast.Name) else None
         node.value = self._expression(node.value)
+        if isinstance(target, ast.Name) and operands is not None:
+            self._settled.assigned(target.id)
+            node.value = at(node.value, call("derived", node.value, loads(operands)))
         if isinstance(target, ast.Name) and called_attribute(node.value) in _NAMED:
             arguments = [ast.Constant(target.id), node.value]
             assert isinstance(node.value, ast.Call)
@@ -162,16 +193,16 @@ class _Rewriter:
         if called_attribute(item.context_expr) != "spmd":
             launches = called_attribute(item.context_expr) == "at"
             leaving = self._leaving(node) if launches else []
-            scalars = self._scalars(node) if launches else []
+            outside = [*self._scalars(node), *self._touched(node)] if launches else []
             with self._typed.deeper():
-                node.body = [*scalars, *self.block(node.body), *leaving]
+                node.body = [*outside, *self.block(node.body), *leaving]
             return [node]
         self._computed_blocks(item.context_expr)
         launch = self._fresh("launch")
         before = at(node, ast.Assign([ast.Name(launch, ast.Store())], item.context_expr))
-        scalars = self._scalars(node)
+        outside = [*self._scalars(node), *self._touched(node)]
         with self._typed.deeper():
-            body = [*scalars, *self.block(node.body)]
+            body = [*outside, *self.block(node.body)]
         loop = at(
             node,
             ast.For(ast.Name(self._fresh("block"), ast.Store()), ast.Name(launch, ast.Load()), body, []),
@@ -192,6 +223,32 @@ class _Rewriter:
             for name, dtype in self._runtime_names.captured(launch.body, exposed)
         ]
         return [at(launch, ast.Expr(call("scalars", *entries)))] if entries else []
+
+    def _touched(self, node: ast.stmt) -> list[ast.stmt]:
+        """The first statement of a task: what its arms touch, and what is in place."""
+        touched, in_place = self.touches.get(task_place(node), TaskTouches())
+        entries: list[ast.expr] = []
+        for touch in touched:
+            if touch.name in self._bound:
+                arms = [self._verdict("reached", test, ast.Constant(arm)) for test, arm in touch.guards]
+                reached = [verdict for verdict in arms if verdict is not None]
+                entries.append(touch_entry(touch.name, touch.reads, touch.writes, reached, ast.And()))
+        for name, tests in in_place:
+            if name in self._bound:
+                stay = [verdict for verdict in (self._verdict("stays", t) for t in tests) if verdict is not None]
+                entries.append(touch_entry(name, True, None, stay if len(stay) == len(tests) else [], ast.Or()))
+        if not entries:
+            return []
+        return [at(node.body[0], ast.Expr(call("touches", ast.Tuple(entries, ast.Load()))))]  # type: ignore[attr-defined]
+
+    def _verdict(self, what: str, test: Test, *more: ast.expr) -> ast.expr | None:
+        """A question about a test to the run-time object; None if the compiler cannot know its answer."""
+        ends = test_ends(test)
+        operands = None if ends is None else self._settled.operands(ends)
+        if ends is None or operands is None:
+            return None
+        values = ast.Tuple([self._expression(end) for end in ends], ast.Load())
+        return call(what, values, loads(operands), *more)
 
     def _leaving(self, node: ast.With) -> list[ast.stmt]:
         """The last statements of a `pl.at`: what it binds and what is read after it leaves the task."""
@@ -218,8 +275,11 @@ class _Rewriter:
         new = sorted((self._names.definite(node.body) & self._names.definite(node.orelse) & later) - self._bound)
         late = sorted((changed & later) - self._bound - set(new))
         branch, arm = self._fresh("branch"), self._fresh("arm")
+        operands = self._settled.operands([node.test])
+        known = [] if operands is None else [loads(operands)]
         condition = self._expression(node.test)
-        start = at(node, ast.Assign([store(branch)], call("branch", condition, loads(names), strings(late))))
+        choice = call("branch", condition, loads(names), strings(late), *known)
+        start = at(node, ast.Assign([store(branch)], choice))
         bound = set(self._bound)
         with self._typed.deeper(), self._typed.arms() as other_arm:
             taken = self.block(node.body)
@@ -227,19 +287,21 @@ class _Rewriter:
             other_arm()
             other = self.block(node.orelse)
         self._bound = bound
-        leave = _leave(node, branch, [*names, *new])
-        body, orelse = [*taken, *leave], [*_restore(node, branch, names), *other, *leave]
+        ends = leave(node, branch, [*names, *new])
+        body, orelse = [*taken, *ends], [*restore(node, branch, names), *other, *ends]
         choose = at(node, ast.If(load(arm), body, orelse))
         loop = at(node, ast.For(store(arm), load(branch), [choose], []))
-        return [start, loop, *_join(node, branch, [*names, *new])]
+        return [start, loop, *join(node, branch, [*names, *new])]
 
     def _while(self, node: ast.While) -> list[ast.stmt]:
         turns = self._fresh("turns")
+        names = sorted(self._names.bound(node.body) & self._bound)
+        changing = [at(node, ast.Assign([stores(names)], call("changing", loads(names))))] if names else []
         start = at(node, ast.Assign([store(turns)], call("turns", ast.Constant(never_changes(node)))))
         node.test = at(node.test, ast.Call(method(turns, "goes_on"), [self._expression(node.test)], []))
         with self._typed.deeper():
-            node.body = self.block(node.body)
-        return [start, node]
+            node.body = [*copy.deepcopy(changing), *self.block(node.body)]
+        return [*changing, start, node, *copy.deepcopy(changing)]
 
     # -- for ------------------------------------------------------------------------------------------
 
@@ -278,16 +340,18 @@ class _Rewriter:
         node.iter = at(node.iter, load(loop))
         held: ast.expr = ast.Call(method(carry, "enter"), [], [])
         enter = at(node, ast.Assign([stores(ids)], held))
-        node.body = [enter, *node.body, *_leave(node, carry, ids)]
+        node.body = [enter, *node.body, *leave(node, carry, ids)]
         after = at(node, ast.Assign([stores(ids)], copy.deepcopy(held)))
         return [before, start, node, after]
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
-        scalars: list[ast.stmt] = []
+        outside: list[ast.stmt] = []
         if called_attribute(node.iter) == "spmd":
-            scalars = self._scalars(node)
+            outside = [*self._scalars(node), *self._touched(node)]
             self._computed_blocks(node.iter)
         self._runtime_names.counts(node.target)
+        bounds = node.iter.args if isinstance(node.iter, ast.Call) else []
+        operands = self._settled.operands(bounds)
         node.iter = self._expression(node.iter)
         if called_attribute(node.iter) == "split_aiv":
             explicit = any(called_attribute(inner) in _CROSSINGS for part in node.body for inner in ast.walk(part))
@@ -300,7 +364,6 @@ class _Rewriter:
         changed = self._names.bound(node.body)
         names = sorted((changed & self._bound & (later | self._names.exposed(node.body))) - targets)
         late = sorted(((changed | targets) - self._bound) & later)
-        bounds = node.iter.args if isinstance(node.iter, ast.Call) else []
         plain = called_attribute(node.iter) not in LOOPS or self._is_constant(bounds)
         outer_following, outer_bound = self._following, set(self._bound)
         self._following, self._bound = [*node.body, *outer_following], self._bound | targets
@@ -308,16 +371,19 @@ class _Rewriter:
             node.body = self.block(node.body)
         self._following, self._bound = outer_following, outer_bound
         first, settle = self._kept_shapes(node, names)
-        node.body = [*scalars, *copy.deepcopy(settle), *node.body]
+        node.body = [*outside, *copy.deepcopy(settle), *node.body]
+        parallel = called_attribute(node.iter) == "parallel"
+        if called_attribute(node.iter) == "range" and operands is not None:
+            node.iter = at(node.iter, call("settled_loop", node.iter, loads(operands)))
         if plain:
-            if called_attribute(node.iter) == "parallel":
+            if parallel:
                 return [*first, *self._carrying_ids(node, set(names) & ids), *settle]
             return [*first, node, *settle]
         loop, part = self._fresh("loop"), self._fresh("part")
         start = at(node, ast.Assign([store(loop)], call("loop", node.iter, loads(names), strings(late))))
         node.iter = at(node.iter, load(part))
-        body = [*_restore(node, loop, names), *first, node, *settle, *_leave(node, loop, names)]
-        return [start, at(node, ast.For(store(part), load(loop), body, [])), *_join(node, loop, names)]
+        body = [*restore(node, loop, names), *first, node, *settle, *leave(node, loop, names)]
+        return [start, at(node, ast.For(store(part), load(loop), body, [])), *join(node, loop, names)]
 
     def _kept_shapes(self, node: ast.stmt, names: Sequence[str]) -> tuple[list[ast.stmt], list[ast.stmt]]:
         """Before a loop: note the shapes of the names that it carries. In and after it: give them back."""
@@ -325,50 +391,5 @@ class _Rewriter:
             return [], []
         shapes = self._fresh("shapes")
         note = at(node, ast.Assign([store(shapes)], call("carried", loads(names))))
-        settled = ast.Call(method(shapes, "settle"), [loads(names)], [])
+        settled = ast.Call(method(shapes, "turned"), [loads(names)], [])
         return [note], [at(node, ast.Assign([stores(names)], settled))]
-
-
-def _leave(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
-    if not names:
-        return []
-    return [at(node, ast.Expr(ast.Call(method(part, "leave"), [loads(names)], [])))]
-
-
-def _restore(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
-    if not names:
-        return []
-    return [at(node, ast.Assign([stores(names)], method(part, "saved")))]
-
-
-def _join(node: ast.stmt, part: str, names: Sequence[str]) -> list[ast.stmt]:
-    if not names:
-        return []
-    return [at(node, ast.Assign([stores(names)], ast.Call(method(part, "join"), [], [])))]
-
-
-_DIVISIONS = {ast.FloorDiv: "//", ast.Div: "/", ast.Mod: "%"}
-
-
-class _Logic(ast.NodeTransformer):
-    """`and`, `or` and `not` as calls that evaluate every operand; divisions as the scalar unit does them."""
-
-    def __init__(self, locals_: set[str]) -> None:
-        self._locals = locals_
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        constant = not (loaded_names([node]) & self._locals)
-        self.generic_visit(node)
-        sign = _DIVISIONS.get(type(node.op))
-        if sign is None or constant:
-            return node
-        return at(node, call("divided", ast.Constant(sign), node.left, node.right))
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        self.generic_visit(node)
-        word = "and" if isinstance(node.op, ast.And) else "or"
-        return at(node, call("logical", ast.Constant(word), ast.Tuple(node.values, ast.Load())))
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        self.generic_visit(node)
-        return at(node, call("logical_not", node.operand)) if isinstance(node.op, ast.Not) else node

@@ -25,7 +25,8 @@ class RunOptions:
     threads: host threads of a matrix product (never changes a bit).
     lanes: blocks of one spmd that run as one batch, 1 runs them one by one (never changes a bit).
     block_order_seed: shuffles the order of blocks (never changes a bit); None keeps it.
-    loop_limit: turns of a `while` after which it counts as one that does not end.
+    loop_limit: turns of a `while` after which it counts as one that does not end; None: 100,000, or 4,000 that launch
+    tasks. Nested `for` loops may have ten times as many together in orchestration, a thousand times in a task.
     runtime_cfg: what a script asked of the runtime (platform, device_id, enable_*), sorted by key, for a backend that
     has a device; the harness has checked it.
     """
@@ -50,5 +51,5 @@ class RunOptions:
     threads: int = 1
     lanes: int = 64
     block_order_seed: int | None = None
-    loop_limit: int = 100_000
+    loop_limit: int | None = None
     runtime_cfg: tuple[tuple[str, object], ...] = ()

@@ -12,7 +12,7 @@ N = 32
 Row = pl.Tensor[[1, N], pl.FP32]
 
 
-def run(kernel, limit, start=0.0):
+def run(kernel, limit=None, start=0.0):
     x = np.full((1, N), start, np.float32)
     return run_kernel(kernel, (x, np.zeros_like(x)), RunOptions(loop_limit=limit), [])
 
@@ -78,3 +78,73 @@ def test_a_condition_that_no_task_changes_is_told_with_its_line():
 
 def test_a_condition_that_is_false_at_first_is_no_loop():
     assert (run(until_never, 50, start=9.0).outputs["out"] == 0).all()
+
+
+@pl.jit(auto_scope=False)
+def skipped(x: Row, out: pl.InOut[Row]):
+    """A counter that goes past what the condition asks for: it changes in every turn, and the loop never ends."""
+    n = 1
+    while n != 0:
+        with pl.at(level=pl.Level.CORE_GROUP, name_hint="step"):
+            out[:, :] = pl.add(out[:, :], 1.0)
+        n = n + 2
+
+
+def test_a_loop_that_launches_tasks_ends_after_4000_turns_unless_a_limit_is_given():
+    with pytest.raises(KernelError) as caught:
+        run(skipped)
+    assert "after 4000 turns that launched tasks" in caught.value.values
+    with pytest.raises(KernelError, match="after 4100 turns"):
+        run(skipped, 4100)
+
+
+def loops(outer, inner, task=False):
+    """Nested pl.range of so many turns, around a task or in one."""
+
+    @pl.jit(auto_scope=False)
+    def around(x: Row, out: pl.InOut[Row]):
+        for _ in pl.range(outer):
+            for _ in pl.range(inner):
+                with pl.at(level=pl.Level.CORE_GROUP, name_hint="step"):
+                    out[:, :] = pl.add(out[:, :], 1.0)
+
+    @pl.jit(auto_scope=False)
+    def inside(x: Row, out: pl.InOut[Row]):
+        with pl.at(level=pl.Level.CORE_GROUP, name_hint="step"):
+            row = pl.load(x, [0, 0], [1, N])
+            for _ in pl.range(outer):
+                for _ in pl.range(inner):
+                    row = pl.add(row, 1.0)
+            pl.store(row, [0, 0], out)
+
+    return inside if task else around
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit", "values"),
+    [
+        (loops(10**9, 2), None, "in the orchestration: 1000000000 turns; the limit is 1000000"),
+        (loops(1001, 1000), None, "in the orchestration: 1000 turns, in loops of 1001 turns; the limit is 1000000"),
+        (loops(11, 2), 1, "in the orchestration: 11 turns; the limit is 10"),
+        (loops(10**5, 10**5, task=True), None, "in task 'step': 100000 turns, in loops of 100000 turns; the limit is"),
+        (loops(2, 501, task=True), 1, "in task 'step': 501 turns, in loops of 2 turns; the limit is 1000"),
+    ],
+)
+def test_for_loops_of_too_many_turns_are_told_before_they_begin(kernel, limit, values):
+    with pytest.raises(KernelError) as caught:
+        run(kernel, limit)
+    assert caught.value.code == "PTO265" and values in caught.value.values and "--loop-limit" in caught.value.hint
+
+
+def test_loops_one_after_the_other_do_not_add_up():
+    @pl.jit(auto_scope=False)
+    def twice(x: Row, out: pl.InOut[Row]):
+        for _ in pl.range(2):
+            for _ in pl.range(5):
+                with pl.at(level=pl.Level.CORE_GROUP, name_hint="step"):
+                    row = pl.load(out, [0, 0], [1, N])
+                    for _ in pl.range(500):
+                        row = pl.add(row, 1.0)
+                    pl.store(row, [0, 0], out)
+
+    assert (run(twice, 1).outputs["out"] == 5000).all()

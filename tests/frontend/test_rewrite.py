@@ -102,7 +102,7 @@ def test_constant_conditions_and_bounds_stay_plain_python():
     tree = ast.parse(source).body[0]
     text = ast.unparse(rewrite(tree))
     assert "if __pto.uniform(LIMIT > 3):" in text
-    assert "for i in pl.range(LIMIT):" in text
+    assert "for i in __pto.settled_loop(pl.range(LIMIT), ()):" in text
     assert "__pto.branch" not in text
     assert "__pto.loop" not in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from pto_sim.engine import run_kernel
 from pto_sim.lowering import lower
 from pto_sim.program.errors import KernelError
 from pto_sim.program.options import RunOptions
+
+
+def indented(text: str) -> str:
+    """Lines of a body, each ended."""
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
 
 A = np.arange(64 * 16, dtype=np.float32).reshape(64, 16)
 T = pl.Tensor[[64, 16], pl.FP32]
@@ -25,6 +32,23 @@ def negate(a: T, o: pl.Out[T], row: pl.Scalar[pl.INDEX]):
 
 def run(kernel: Any, *arrays: np.ndarray) -> Any:
     return run_kernel(kernel, list(arrays), RunOptions(), ())
+
+
+@pytest.fixture
+def kernel_of(tmp_path: Any) -> Any:
+    """A kernel with a body given as text."""
+
+    def make(body: str) -> Any:
+        head = (
+            "import pto_sim.language as pl\n"
+            "T = pl.Tensor[[64, 16], pl.FP32]\n\n"
+            "@pl.jit\ndef kernel(a: T, o: pl.Out[T]):\n"
+        )
+        path = tmp_path / "ids.py"
+        path.write_text(head + indented(body), encoding="utf-8")
+        return runpy.run_path(str(path))["kernel"]
+
+    return make
 
 
 def deps(done: Any) -> list[list[int]]:
@@ -145,3 +169,72 @@ def id_as_tensor(a: T, o: pl.Out[T]):
 def test_ids_and_tensors_are_not_mixed_up(kernel: Any, text: str) -> None:
     with pytest.raises(KernelError, match=text):
         run(kernel, A, np.zeros_like(A))
+
+
+def one(row: int, text: str = "") -> str:
+    """A task on eight rows, with more options or `as`."""
+    options = f", {text}" if text.startswith("deps") else ""
+    bound = f" as {text}" if text and not options else ""
+    return (
+        f"with pl.at(level=pl.Level.CORE_GROUP{options}){bound}:\n"
+        f"    o[{row} : {row} + 8, :] = pl.neg(a[{row} : {row} + 8, :])"
+    )
+
+
+LOOP = "for i in pl.range(2):\n"
+CLOSED = {
+    "first bound in a loop": LOOP + indented(one("i * 8", "tid")) + one(24, "deps=[tid]"),
+    "an array made in a loop": LOOP
+    + indented("ids = pl.array.create(1, pl.TASK_ID)\n" + one("i * 8", "tid") + "\nids[0] = tid\n")
+    + one(24, "deps=[ids]"),
+    "a slot of an array made in a loop": LOOP
+    + indented("ids = pl.array.create(1, pl.TASK_ID)\n" + one("i * 8", "tid") + "\nids[0] = tid\n")
+    + one(24, "deps=[ids[0]]"),
+    "read from an array in a loop": "ids = pl.array.create(1, pl.TASK_ID)\n"
+    + one(0, "tid")
+    + "\nids[0] = tid\n"
+    + LOOP
+    + indented("kept = ids[0]\n" + one("8 + i * 8"))
+    + one(32, "deps=[kept]"),
+    "bound in a scope inside the loop that carries it": "last = None\n"
+    + LOOP
+    + indented("with pl.manual_scope():\n" + indented(one("i * 8", "last")))
+    + one(24, "deps=[last]"),
+}
+OPEN = {
+    "carried by a loop": "last = None\n"
+    + LOOP
+    + indented(one("i * 8", "tid") + "\nlast = tid\n")
+    + one(24, "deps=[last]"),
+    "carried through turns": "last = None\n"
+    + LOOP
+    + indented(one("i * 8", "deps=[last]") + "\n" + one("24 + i * 8", "last"))
+    + one(48, "deps=[last]"),
+    "bound in both arms": "n = pl.read(a, [0, 0])\nif n > 0.0:\n"
+    + indented(one(0, "tid"))
+    + "else:\n"
+    + indented(one(8, "tid"))
+    + one(24, "deps=[tid]"),
+    "yielded": "for i, (last,) in pl.range(2, init_values=(None,)):\n"
+    + indented(one("i * 8", "tid") + "\nfinal = pl.yield_(tid)\n")
+    + one(24, "deps=[final]"),
+    "kept in an array": "ids = pl.array.create(2, pl.TASK_ID)\n"
+    + LOOP
+    + indented(one("i * 8", "tid") + "\nids[i] = tid\n")
+    + one(24, "deps=[ids]"),
+    "unrolled": LOOP.replace("range", "unroll") + indented(one("i * 8", "tid")) + one(24, "deps=[tid]"),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_an_id_that_its_loop_or_scope_does_not_carry_is_an_error(name: str, kernel_of: Any) -> None:
+    """pypto: docs/en/dev/codegen/01-orchestration_codegen.md, "Lexical-scope lifetime"."""
+    with pytest.raises(KernelError, match="PTO266") as caught:
+        run(kernel_of(CLOSED[name]), A, np.zeros_like(A))
+    assert "deps=" in caught.value.hint or "outside" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_an_id_that_is_carried_out_of_its_loop_is_waited_for(name: str, kernel_of: Any) -> None:
+    done = run(kernel_of(OPEN[name]), A, np.zeros_like(A))
+    assert len(deps(done)[-1]) >= 1
