@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pto_sim.program.model import Event
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
@@ -89,6 +91,14 @@ def test_a_record_that_agrees_gives_no_difference(tool, program):
     found, compared = differences(tool, RECORD, program)
     assert found == set()
     assert compared["kind"] == 4 and compared["alloc"] == 1 and compared["l0"] == 2 and compared["peak"] == 5
+
+
+def test_an_access_of_the_orchestrator_itself_is_passed_over(tool, program):
+    read = Event("read", (0, 0, (16, 64), (64, 1)), 0)
+    launch = next(i for i, event in enumerate(program.events) if event.kind == "task")
+    program.events.insert(launch, read)
+    found, compared = differences(tool, RECORD, program)
+    assert found == set() and compared["kind"] == 4
 
 
 def loop(record):
