@@ -1,4 +1,4 @@
-"""Every kernel on one card with the sizes of the larger model.
+"""The kernels on one card with the sizes of the larger model: all but whole layers, whose parts are compared alone.
 
 An indexer's list of scores has an element for every fourth position, and pro has a million of them. Upstream deploys it
 with 16384 (pypto-lib, models/deepseek_v4_pro/config.py: KERNEL_MAX_SEQ_LEN), and so do these tests where a kernel has
@@ -29,7 +29,7 @@ HEAVY = (
 BY_POSITION = (  # of all positions have a list or a state
     "decode_indexer", "prefill_compressor_ratio4", "prefill_compressor_ratio128", "prefill_indexer_compressor",
     "prefill_indexer", "decode_attention_csa", "prefill_attention_swa", "prefill_attention_hca",
-    "prefill_attention_csa", "decode_layer", "prefill_layer",
+    "prefill_attention_csa",
 )  # fmt: skip
 QUICK = {*LIGHT, "prefill_compressor_ratio128", "prefill_indexer_compressor"}
 
