@@ -4,8 +4,8 @@ An indexer's list of scores has an element for every fourth position, and pro ha
 with 16384 (pypto-lib, models/deepseek_v4_pro/config.py: KERNEL_MAX_SEQ_LEN), and so do these tests where a kernel has
 lists or states of all positions.
 
-Of a whole layer's streams 8 (decode) and 9 per cent (prefill) differ from the reference by more than one per cent, where
-the tolerance for flash lets 5; its caches and states agree. Why is not known, so no layer is among these.
+Of a whole layer's streams 8 per cent (decode) and 9 (prefill) differ from the reference by more than one per cent,
+where the tolerance for flash lets 5; its caches and states agree. Why is not known, so no layer is among these.
 """
 
 import dataclasses
