@@ -4,18 +4,16 @@ Distributions of upstream's tests (pypto-lib 9f31b7eb, models/deepseek/v4/decode
 weights normal over the square root of their inner extent, caches of normal rows with RMS 1, gates of trained layers.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from compressor_fixtures import INDEXER, RATIO4, RATIO128, Compressor, CompressorStep
 from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH
-from draws import normal, uniform
+from draws import normal, normal_rows, uniform
 from equations import BF16
 from hc_fixtures import CSA_GATE, HcGate
 from indexer_fixtures import hadamard_spec, query_weight_specs, weights_proj_spec
-from quantization import quantize_rows
+from quantization import Halves, quantize_rows
 from rope_tables import rope_tables
 
 from pto_sim.golden import TensorSpec
@@ -93,9 +91,11 @@ def pages(batch: int, count: int) -> np.ndarray:
 
 
 def normalised_rows(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Normal rows divided by their RMS."""
-    rows = normal(seed, name, shape)
-    return rows / np.sqrt(np.mean(rows * rows, axis=-1, keepdims=True))
+    """Normal rows divided by their RMS, BF16."""
+    found = np.empty(shape, BF16)
+    for chosen, rows in normal_rows(seed, name, shape):
+        found.reshape(-1, shape[-1])[chosen] = rows / np.sqrt(np.mean(rows * rows, axis=-1, keepdims=True))
+    return found
 
 
 @dataclass
@@ -103,22 +103,14 @@ class AttentionInputs:
     """Specs of the parameters that every decode attention kernel has, by name."""
 
     step: Step
-    _quantised: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
-    def quantised(self, name: str, outputs: int, inner: int) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-        """INT8 weights [outputs, inner] and their factors, made once for each seed."""
-        if name not in self._quantised:
-
-            @lru_cache(maxsize=1)
-            def make(seed: int) -> tuple[np.ndarray, np.ndarray]:
-                return quantize_rows(normal(seed, name, (outputs, inner), inner**-0.5).astype(BF16))
-
-            self._quantised[name] = make
-        return self._quantised[name]
+    def quantised(self, name: str, outputs: int, inner: int) -> Halves:
+        """INT8 weights [outputs, inner] and their factors."""
+        return Halves(lambda seed: quantize_rows(normal(seed, name, (outputs, inner), inner**-0.5, dtype=BF16)))
 
     def weights(self, name: str, shape: tuple[int, ...], inner: int) -> TensorSpec:
         """Normal BF16 weights over the square root of their inner extent."""
-        return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, inner**-0.5))
+        return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, inner**-0.5, dtype=BF16))
 
     def specs(self) -> dict[str, TensorSpec]:
         """By parameter name."""
@@ -131,7 +123,7 @@ class AttentionInputs:
         out = self.quantised("wo_b", hidden, groups * o_rank)
         streams, ring = (tokens, mult, hidden), (step.batch * ORI_PAGES, BLOCK_SIZE, 1, width)
         found = [
-            TensorSpec("x_hc", list(streams), BF16, lambda seed: uniform(seed, "x_hc", streams)),
+            TensorSpec("x_hc", list(streams), BF16, lambda seed: uniform(seed, "x_hc", streams, dtype=BF16)),
             TensorSpec(
                 "hc_attn_fn", [config.mix_hc, config.hc_dim], np.float32, lambda seed: kind.gate.fn(seed, "hc_attn_fn")
             ),
@@ -139,8 +131,8 @@ class AttentionInputs:
             TensorSpec("hc_attn_base", [config.mix_hc], np.float32, np.array(kind.gate.base, np.float32)),
             TensorSpec("attn_norm_w", [hidden], BF16, 1.0),
             self.weights("wq_a", (hidden, rank), hidden),
-            TensorSpec("wq_b", [rank, heads * width], np.int8, lambda seed: q_up(seed)[0].T),
-            TensorSpec("wq_b_scale", [heads * width], np.float32, lambda seed: q_up(seed)[1]),
+            TensorSpec("wq_b", [rank, heads * width], np.int8, lambda seed: q_up.values(seed).T),
+            TensorSpec("wq_b_scale", [heads * width], np.float32, q_up.factors),
             self.weights("wkv", (hidden, width), hidden),
             TensorSpec("gamma_cq", [rank], BF16, 1.0),
             TensorSpec("gamma_ckv", [width], BF16, 1.0),
@@ -156,8 +148,8 @@ class AttentionInputs:
             TensorSpec("cmp_block_table", [step.batch, CMP_PAGES], np.int32, pages(step.batch, CMP_PAGES)),
             TensorSpec("attn_sink", [heads], np.float32, kind.sink),
             self.weights("wo_a", (groups, o_rank, heads * width // groups), heads * width // groups),
-            TensorSpec("wo_b", [hidden, groups * o_rank], np.int8, lambda seed: out(seed)[0]),
-            TensorSpec("wo_b_scale", [hidden], np.float32, lambda seed: out(seed)[1]),
+            TensorSpec("wo_b", [hidden, groups * o_rank], np.int8, out.values),
+            TensorSpec("wo_b_scale", [hidden], np.float32, out.factors),
             TensorSpec("x_out", list(streams), BF16, is_output=True),
         ]
         return {spec.name: spec for spec in found}

@@ -16,7 +16,7 @@ from config import (
     FLASH,
     FP32_NEG_INF,
 )
-from draws import normal, uniform
+from draws import normal, normal_rows, uniform
 from equations import BF16
 from rope_tables import rope_rows
 
@@ -134,11 +134,14 @@ class CompressorStep:
 
     def state_with_history(self, seed: int, name: str) -> np.ndarray:
         """A state that holds small values at every position before this step, and none after it."""
-        state, drawn = self.state(), normal(seed, name, self.state().shape, HISTORY_STD)
+        state = self.state()
+        held = np.zeros(state.shape[:2], bool)
         for batch, start in enumerate(self.positions[:, 0]):
             before = np.arange(start)
-            rows = self.state_table[batch, before // self.compressor.page], before % self.compressor.page
-            state[rows] = drawn[rows]
+            held[self.state_table[batch, before // self.compressor.page], before % self.compressor.page] = True
+        rows, chosen = state.reshape(-1, state.shape[2]), held.reshape(-1)
+        for part, drawn in normal_rows(seed, name, state.shape, HISTORY_STD):
+            rows[part][chosen[part]] = drawn[chosen[part]]
         return state
 
     def state_spec(self, name: str) -> TensorSpec:
@@ -154,7 +157,7 @@ class CompressorStep:
 
         def drawn(name: str, shape: tuple[int, ...], dtype: object, std: float, mean: float = 0.0) -> TensorSpec:
             full = f"{prefix}{name}"
-            return TensorSpec(full, list(shape), dtype, lambda seed: normal(seed, full, shape, std, mean))
+            return TensorSpec(full, list(shape), dtype, lambda seed: normal(seed, full, shape, std, mean, dtype))
 
         return [
             drawn("wkv", shape, BF16, kv_std),
@@ -170,7 +173,7 @@ def compressor_specs(step: CompressorStep) -> list[TensorSpec]:
     x, cache = (step.batch, step.step, hidden), (step.batch * CMP_PAGES, BLOCK_SIZE, 1, c.width)
     cos, sin = step.rotation
     return [
-        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0)),
+        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0, BF16)),
         TensorSpec("kv", [step.batch, step.step, c.width], np.float32, is_output=True),
         step.state_spec("compress_state"),
         TensorSpec("compress_state_block_table", [step.batch, c.pages], np.int32, step.state_table),

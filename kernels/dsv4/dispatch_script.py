@@ -85,7 +85,7 @@ def combine_specs() -> list[TensorSpec]:
         return tokens, counts
 
     return [
-        TensorSpec("recv_y", [*rows, hidden], BF16, lambda seed: normal(seed, "recv_y", (*rows, hidden))),
+        TensorSpec("recv_y", [*rows, hidden], BF16, lambda seed: normal(seed, "recv_y", (*rows, hidden), dtype=BF16)),
         TensorSpec("recv_token", list(rows), np.int32, lambda seed: packed(seed)[0]),
         TensorSpec("recv_expert_count", [LOCAL_EXPERTS, 1], np.int32, lambda seed: packed(seed)[1]),
         TensorSpec("sh", [TOKENS, hidden], BF16, lambda seed: normal(seed, "sh", (TOKENS, hidden))),

@@ -3,7 +3,6 @@
 Standard deviations are those of trained layers (pypto-lib 9f31b7eb, models/deepseek/v4/expert_*.py and moe.py).
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +11,7 @@ from draws import normal, stream, uniform
 from equations import BF16
 from fp4_weights import fp4_weights
 from fp8_weights import fp8_weights
-from quantization import quantize_rows
+from quantization import Halves, quantize_rows
 
 from pto_sim.golden import TensorSpec
 
@@ -21,14 +20,12 @@ SHARED_STD = {"w1": 1.71e-2, "w2": 1.68e-2, "w3": 1.70e-2}
 ROUTED_STD = {"w1": 2.47e-2, "w2": 2.44e-2, "w3": 2.46e-2}
 SHARED_SPREAD = {"w1": 0.50, "w2": 0.33, "w3": 0.50}
 
-Made = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
-
-def pair_specs(name: str, shape: tuple[int, ...], made: Made) -> list[TensorSpec]:
-    """Weights and their factors, which `made` gives for a seed."""
+def pair_specs(name: str, shape: tuple[int, ...], made: Halves) -> list[TensorSpec]:
+    """Weights and their factors, which `made` gives."""
     return [
-        TensorSpec(name, list(shape), np.int8, lambda seed: made(seed)[0]),
-        TensorSpec(f"{name}_scale", list(shape[:-1]), np.float32, lambda seed: made(seed)[1]),
+        TensorSpec(name, list(shape), np.int8, made.values),
+        TensorSpec(f"{name}_scale", list(shape[:-1]), np.float32, made.factors),
     ]
 
 
@@ -43,10 +40,8 @@ def shared_specs(std: dict[str, float]) -> list[TensorSpec]:
 
     def specs(weight: str) -> list[TensorSpec]:
         name = f"shared_{weight}"
-        made = lru_cache(maxsize=1)(
-            lambda seed: fp8_weights(seed, name, extents(weight), std[weight], SHARED_SPREAD[weight])
-        )
-        return pair_specs(name, extents(weight), made)
+        shape, spread = extents(weight), SHARED_SPREAD[weight]
+        return pair_specs(name, shape, Halves(lambda seed: fp8_weights(seed, name, shape, std[weight], spread)))
 
     return [*specs("w1"), *specs("w3"), *specs("w2")]
 
@@ -56,8 +51,7 @@ def routed_specs(std: dict[str, float]) -> list[TensorSpec]:
 
     def specs(weight: str) -> list[TensorSpec]:
         name, shape = f"routed_{weight}", (LOCAL_EXPERTS, *extents(weight))
-        made = lru_cache(maxsize=1)(lambda seed: fp4_weights(seed, name, shape, std[weight]))
-        return pair_specs(name, shape, made)
+        return pair_specs(name, shape, Halves(lambda seed: fp4_weights(seed, name, shape, std[weight])))
 
     return [*specs("w1"), *specs("w3"), *specs("w2")]
 
@@ -94,7 +88,7 @@ def expert_routed_specs() -> list[TensorSpec]:
 
     @lru_cache(maxsize=1)
     def x(seed: int) -> tuple[np.ndarray, np.ndarray]:
-        values, factors = quantize_rows(normal(seed, "recv_x", (rows[0] * rows[1], hidden)).astype(BF16))
+        values, factors = quantize_rows(normal(seed, "recv_x", (rows[0] * rows[1], hidden), dtype=BF16))
         valid = received(seed)
         return values.reshape(*rows, hidden) * valid[..., None], factors.reshape(rows) * valid
 

@@ -8,7 +8,7 @@ weights do not have. Source of the grid: pypto-lib 9f31b7eb, models/deepseek/v4/
 import ml_dtypes
 import numpy as np
 from config import INT8_AMAX_EPS, INT8_SCALE_MAX
-from draws import normal
+from draws import normal, stream
 
 BLOCK = 128  # outputs and inputs of one factor
 E4M3_MAX = 448.0
@@ -36,8 +36,15 @@ def fp8_weights(
     magnitude.
     """
     gains = np.exp(np.float32(spread) * normal(seed, f"{name}.gain", (shape[0], 1)))
-    weights = on_e4m3_grid(normal(seed, name, shape) * gains)
-    factors = np.maximum(np.abs(weights).max(axis=1), np.float32(INT8_AMAX_EPS)) / np.float32(INT8_SCALE_MAX)
-    values = np.clip(np.rint(weights / factors[:, None]), -INT8_SCALE_MAX, INT8_SCALE_MAX).astype(np.int8)
-    scaled = values.astype(np.float32) * factors[:, None]
-    return values, (factors * np.float32(std / scaled.std(dtype=np.float64))).astype(np.float32)
+    numbers, values, factors = stream(seed, name), np.empty(shape, np.int8), np.empty(shape[0], np.float32)
+    total = squares = 0.0
+    for first in range(0, shape[0], BLOCK):  # one block of outputs at a time is FP32
+        rows = slice(first, first + BLOCK)
+        weights = on_e4m3_grid(numbers.standard_normal((BLOCK, shape[1]), np.float32) * gains[rows])
+        scale = np.maximum(np.abs(weights).max(axis=1), np.float32(INT8_AMAX_EPS)) / np.float32(INT8_SCALE_MAX)
+        values[rows] = np.clip(np.rint(weights / scale[:, None]), -INT8_SCALE_MAX, INT8_SCALE_MAX)
+        factors[rows] = scale
+        scaled = (values[rows].astype(np.float32) * scale[:, None]).astype(np.float64)
+        total, squares = total + float(scaled.sum()), squares + float((scaled * scaled).sum())
+    deviation = np.sqrt(squares / values.size - (total / values.size) ** 2)
+    return values, factors * np.float32(std / deviation)

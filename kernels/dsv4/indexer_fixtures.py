@@ -4,15 +4,13 @@ Standard deviations are those of trained layers (pypto-lib 9f31b7eb, models/deep
 positions are those of the compressor, and two with exactly one and two tiles of keys.
 """
 
-from functools import lru_cache
-
 import numpy as np
 from compressor_fixtures import INDEXER, CompressorStep
 from config import BLOCK_SIZE, DECODE_BATCH, FLASH
 from draws import normal, uniform
 from equations import BF16
 from fp8_weights import fp8_weights
-from quantization import quantize_rows
+from quantization import Halves, quantize_rows
 from rope_tables import rope_rows
 
 from pto_sim.golden import ScalarSpec, TensorSpec
@@ -51,7 +49,7 @@ def indexer_compressor_specs(start_pos: int | None = None) -> list[TensorSpec]:
     )
     cos, sin = step.rotation
     return [
-        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0)),
+        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0, BF16)),
         TensorSpec("kv", [step.batch, step.step, INDEXER.width], np.float32, is_output=True),
         step.state_spec("compress_state"),
         TensorSpec("compress_state_block_table", list(step.state_table.shape), np.int32, step.state_table),
@@ -87,20 +85,17 @@ def query_weight_specs(prefix: str = "") -> list[TensorSpec]:
     """wq_b and wq_b_scale, their names after `prefix`."""
     outputs, rank = FLASH.index_n_heads * FLASH.index_head_dim, FLASH.q_lora_rank
     name = f"{prefix}wq_b"
-
-    @lru_cache(maxsize=1)
-    def made(seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return fp8_weights(seed, name, (outputs, rank), WQ_B_STD, WQ_B_SPREAD)
+    made = Halves(lambda seed: fp8_weights(seed, name, (outputs, rank), WQ_B_STD, WQ_B_SPREAD))
 
     return [
-        TensorSpec(name, [rank, outputs], np.int8, lambda seed: made(seed)[0].T),
-        TensorSpec(f"{name}_scale", [outputs], np.float32, lambda seed: made(seed)[1]),
+        TensorSpec(name, [rank, outputs], np.int8, lambda seed: made.values(seed).T),
+        TensorSpec(f"{name}_scale", [outputs], np.float32, made.factors),
     ]
 
 
 def weights_proj_spec(name: str = "weights_proj") -> TensorSpec:
     shape = (FLASH.hidden_size, FLASH.index_n_heads)
-    return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, WEIGHTS_STD))
+    return TensorSpec(name, list(shape), BF16, lambda seed: normal(seed, name, shape, WEIGHTS_STD, dtype=BF16))
 
 
 def indexer_specs(start_pos: int | None = None) -> list[TensorSpec | ScalarSpec]:
@@ -113,15 +108,12 @@ def indexer_specs(start_pos: int | None = None) -> list[TensorSpec | ScalarSpec]
     )
     cos, sin = first_token_rotation(step)
     scores = [step.batch, step.step, SCORE_LEN]
-
-    @lru_cache(maxsize=1)
-    def query(seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return quantize_rows(uniform(seed, "qr", (tokens, rank), 0.0, 1.0))
+    query = Halves(lambda seed: quantize_rows(uniform(seed, "qr", (tokens, rank), 0.0, 1.0)))
 
     return [
-        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0)),
-        TensorSpec("qr", [tokens, rank], np.int8, lambda seed: query(seed)[0]),
-        TensorSpec("qr_scale", [tokens, 1], np.float32, lambda seed: query(seed)[1][:, None]),
+        TensorSpec("x", list(x), BF16, lambda seed: uniform(seed, "x", x, 0.0, 1.0, BF16)),
+        TensorSpec("qr", [tokens, rank], np.int8, query.values),
+        TensorSpec("qr_scale", [tokens, 1], np.float32, lambda seed: query.factors(seed)[:, None]),
         *query_weight_specs(),
         weights_proj_spec(),
         TensorSpec("cos", list(cos.shape), np.float32, cos),
@@ -129,7 +121,7 @@ def indexer_specs(start_pos: int | None = None) -> list[TensorSpec | ScalarSpec]
         hadamard_spec("hadamard"),
         TensorSpec("inner_kv", [step.batch, step.step, INDEXER.width], np.float32, 0.0, is_output=True),
         *inner_specs(step),
-        TensorSpec("idx_kv_cache", list(cache), BF16, lambda seed: uniform(seed, "idx_kv_cache", cache, 0.0, 1.0),
+        TensorSpec("idx_kv_cache", list(cache), BF16, lambda seed: uniform(seed, "idx_kv_cache", cache, 0.0, 1.0, BF16),
                    is_output=True),
         TensorSpec("idx_block_table", list(step.cache_table.shape), np.int32, step.cache_table),
         TensorSpec("score", scores, np.float32, is_output=True),

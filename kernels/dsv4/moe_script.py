@@ -32,7 +32,7 @@ def moe_specs(layer_id: int = 0) -> list[TensorSpec | ScalarSpec]:
     topk, vocabulary = FLASH.num_experts_per_tok, FLASH.vocab_size
     streams, gate_w = (tokens, mult, hidden), (LOCAL_EXPERTS, hidden)
     return [
-        TensorSpec("x_hc", list(streams), BF16, lambda seed: normal(seed, "x_hc", streams)),
+        TensorSpec("x_hc", list(streams), BF16, lambda seed: normal(seed, "x_hc", streams, dtype=BF16)),
         TensorSpec("hc_ffn_fn", [FLASH.mix_hc, FLASH.hc_dim], np.float32, lambda seed: FFN_GATE.fn(seed, "hc_ffn_fn")),
         TensorSpec("hc_ffn_scale", [3], np.float32, np.array(FFN_GATE.scale, np.float32)),
         TensorSpec("hc_ffn_base", [FLASH.mix_hc], np.float32, np.array(FFN_GATE.base, np.float32)),

@@ -1,14 +1,13 @@
 """The command line of mtp_projection, its inputs, and its NumPy reference."""
 
 from collections.abc import MutableMapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from command_line import base_parser, run_script
 from config import DECODE_BATCH, DECODE_SEQ, FLASH
 from draws import normal, uniform
 from equations import BF16, rms_norm, w8a8
-from quantization import quantize_rows
+from quantization import Halves, quantize_rows
 
 from pto_sim.golden import TensorSpec, ratio_allclose
 
@@ -24,10 +23,6 @@ def mtp_projection_specs() -> list[TensorSpec]:
     hidden = FLASH.hidden_size
     states = (DECODE_BATCH, DECODE_SEQ, hidden)
 
-    @lru_cache(maxsize=2)
-    def projection(seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        return quantize_rows(normal(seed, name, (hidden, hidden), hidden**-0.5))
-
     def drawn(name: str) -> TensorSpec:
         return TensorSpec(name, list(states), BF16, lambda seed: normal(seed, name, states))
 
@@ -35,9 +30,10 @@ def mtp_projection_specs() -> list[TensorSpec]:
         return TensorSpec(name, [hidden], np.float32, lambda seed: uniform(seed, name, (hidden,), 0.5, 1.5))
 
     def weights(name: str) -> list[TensorSpec]:
+        made = Halves(lambda seed: quantize_rows(normal(seed, name, (hidden, hidden), hidden**-0.5)))
         return [
-            TensorSpec(name, [hidden, hidden], np.int8, lambda seed: projection(seed, name)[0]),
-            TensorSpec(f"{name}_scale", [hidden], np.float32, lambda seed: projection(seed, name)[1]),
+            TensorSpec(name, [hidden, hidden], np.int8, made.values),
+            TensorSpec(f"{name}_scale", [hidden], np.float32, made.factors),
         ]
 
     return [

@@ -7,7 +7,6 @@ of the positions before the run uniform in [-0.05, 0.05).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from attention_fixtures import CSA, HCA, SWA, Kind
@@ -55,7 +54,7 @@ class PrefillStep:
 
     def streams(self, seed: int) -> np.ndarray:
         """[tokens, streams, hidden]; padding is zero."""
-        x = uniform(seed, "x_hc", (TOKENS, FLASH.hc_mult, FLASH.hidden_size))
+        x = uniform(seed, "x_hc", (TOKENS, FLASH.hc_mult, FLASH.hidden_size), dtype=BF16)
         x[self.num_tokens :] = 0
         return x
 
@@ -105,8 +104,8 @@ class PrefillStep:
 
 def weights(name: str, inner: int, outputs: int) -> TensorSpec:
     """Uniform BF16 weights [inner, outputs]."""
-    factor = np.float32(inner**-0.5)
-    return TensorSpec(name, [inner, outputs], BF16, lambda seed: centred(seed, name, (inner, outputs)) * factor)
+    shape = (inner, outputs)
+    return TensorSpec(name, list(shape), BF16, lambda seed: centred(seed, name, shape, inner**-0.5, BF16))
 
 
 def shared_specs(step: PrefillStep) -> dict[str, TensorSpec | ScalarSpec]:
@@ -115,7 +114,7 @@ def shared_specs(step: PrefillStep) -> dict[str, TensorSpec | ScalarSpec]:
     hidden, mult, rank = config.hidden_size, config.hc_mult, config.q_lora_rank
     heads, width = config.num_attention_heads, config.head_dim
     cos, sin = rope_tables(config, kind.compress_ratio)
-    q_up = partial(int8_weights, name="wq_b", outputs=heads * width, inner=rank)
+    q_up = int8_weights("wq_b", heads * width, rank)
     found = [
         TensorSpec("x_hc", [TOKENS, mult, hidden], BF16, step.streams),
         TensorSpec(
@@ -125,8 +124,8 @@ def shared_specs(step: PrefillStep) -> dict[str, TensorSpec | ScalarSpec]:
         TensorSpec("hc_attn_base", [config.mix_hc], np.float32, np.array(kind.gate.base, np.float32)),
         TensorSpec("attn_norm_w", [hidden], BF16, 1.0),
         weights("wq_a", hidden, rank),
-        TensorSpec("wq_b", [rank, heads * width], np.int8, lambda seed: q_up(seed)[0].T),
-        TensorSpec("wq_b_scale", [heads * width], np.float32, lambda seed: q_up(seed)[1]),
+        TensorSpec("wq_b", [rank, heads * width], np.int8, lambda seed: q_up.values(seed).T),
+        TensorSpec("wq_b_scale", [heads * width], np.float32, q_up.factors),
         weights("wkv", hidden, width),
         TensorSpec("gamma_cq", [rank], BF16, 1.0),
         TensorSpec("gamma_ckv", [width], BF16, 1.0),

@@ -124,7 +124,7 @@ class PrefillRun:
         x, (cos, sin) = (TOKENS, FLASH.hidden_size), rope_tables(FLASH, self.compressor.ratio)
         cache = [CMP_PAGES, BLOCK_SIZE, 1, self.compressor.width]
         return [
-            TensorSpec("x", list(x), BF16, lambda seed: centred(seed, "x", x) * np.float32(0.1)),
+            TensorSpec("x", list(x), BF16, lambda seed: centred(seed, "x", x, 0.1, BF16)),
             *self.state_specs(),
             *CompressorStep(self.compressor).weight_specs(),
             TensorSpec("freqs_cos", list(cos.shape), BF16, cos),

@@ -38,7 +38,7 @@ def indexer_run(start_pos: int = 0, num_tokens: int = TOKENS) -> PrefillRun:
 
 def activations(name: str) -> TensorSpec:
     shape = (TOKENS, FLASH.hidden_size)
-    return TensorSpec(name, list(shape), BF16, lambda seed: centred(seed, name, shape) * np.float32(0.1))
+    return TensorSpec(name, list(shape), BF16, lambda seed: centred(seed, name, shape, 0.1, BF16))
 
 
 def key_specs(run: PrefillRun) -> list[TensorSpec]:

@@ -7,13 +7,12 @@ the second one quantised to INT8 for each output; sink 0; page tables in order.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
 
 import numpy as np
 from config import BLOCK_SIZE, FLASH, PREFILL_BATCH, PREFILL_SEQ
 from draws import centred
 from equations import BF16
-from quantization import quantize_rows
+from quantization import Halves, quantize_rows
 from rope_tables import rope_rows
 
 from pto_sim.golden import ScalarSpec, TensorSpec
@@ -55,25 +54,24 @@ def row_lists(positions: np.ndarray, num_tokens: int, ratio: int = 0) -> tuple[n
 
 
 def uniform_weights(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform over the square root of the last extent."""
-    return centred(seed, name, shape) * np.float32(shape[-1] ** -0.5)
+    """Uniform over the square root of the last extent, BF16."""
+    return centred(seed, name, shape, shape[-1] ** -0.5, BF16)
 
 
-@lru_cache(maxsize=4)
-def int8_weights(seed: int, name: str, outputs: int, inner: int) -> tuple[np.ndarray, np.ndarray]:
+def int8_weights(name: str, outputs: int, inner: int) -> Halves:
     """INT8 weights [outputs, inner] and their factors [outputs], from BF16 weights."""
-    return quantize_rows(uniform_weights(seed, name, (outputs, inner)).astype(BF16))
+    return Halves(lambda seed: quantize_rows(uniform_weights(seed, name, (outputs, inner))))
 
 
 def projection_specs() -> list[TensorSpec]:
     """wo_a, wo_b and wo_b_scale."""
     groups, rank, hidden = FLASH.o_groups, FLASH.o_lora_rank, FLASH.hidden_size
     first = (groups, rank, FLASH.num_attention_heads * FLASH.head_dim // groups)
-    second = partial(int8_weights, name="wo_b", outputs=hidden, inner=groups * rank)
+    second = int8_weights("wo_b", hidden, groups * rank)
     return [
         TensorSpec("wo_a", list(first), BF16, lambda seed: uniform_weights(seed, "wo_a", first)),
-        TensorSpec("wo_b", [hidden, groups * rank], np.int8, lambda seed: second(seed)[0]),
-        TensorSpec("wo_b_scale", [hidden], np.float32, lambda seed: second(seed)[1]),
+        TensorSpec("wo_b", [hidden, groups * rank], np.int8, second.values),
+        TensorSpec("wo_b_scale", [hidden], np.float32, second.factors),
     ]
 
 
@@ -100,7 +98,7 @@ class Fixture:
 
     def drawn(self, name: str, shape: tuple[int, ...]) -> TensorSpec:
         """Uniform around zero, as wide as `span`."""
-        return TensorSpec(name, list(shape), BF16, lambda seed: centred(seed, name, shape) * np.float32(self.span))
+        return TensorSpec(name, list(shape), BF16, lambda seed: centred(seed, name, shape, self.span, BF16))
 
     def cmp_table(self) -> np.ndarray:
         """Every page of the compressed rows once."""

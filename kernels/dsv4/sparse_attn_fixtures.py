@@ -9,16 +9,15 @@ sink 0; block tables in order; every window row, then as many compressed rows as
 from dataclasses import dataclass
 from functools import partial
 
-import ml_dtypes
 import numpy as np
 from config import BLOCK_SIZE, DECODE_BATCH, DECODE_SEQ, FLASH, ModelConfig
 from draws import centred, stream
-from quantization import quantize_rows
+from equations import BF16
+from quantization import Halves, quantize_rows
 from rope_tables import rope_rows
 
 from pto_sim.golden import TensorSpec
 
-BF16 = ml_dtypes.bfloat16
 RATIOS = (0, 4, 128)
 SHORT_WINDOW_ROWS = 17
 
@@ -63,7 +62,7 @@ class Fixture:
 
 def queries(fixture: Fixture, seed: int) -> np.ndarray:
     """[tokens, heads, head_dim]"""
-    q = centred(seed, "q", (fixture.tokens, fixture.config.num_attention_heads, fixture.config.head_dim))
+    q = centred(seed, "q", (fixture.tokens, fixture.config.num_attention_heads, fixture.config.head_dim), dtype=BF16)
     if fixture.causal_regression:
         q[0] = 1.0
     return q
@@ -88,7 +87,9 @@ def step_rows(fixture: Fixture, seed: int) -> np.ndarray:
 
 def compressed_rows(fixture: Fixture, seed: int) -> np.ndarray:
     """[pages of all batches, page, 1, head_dim]"""
-    return centred(seed, "cmp_kv", (fixture.batch * fixture.cmp_pages, BLOCK_SIZE, 1, fixture.config.head_dim))
+    return centred(
+        seed, "cmp_kv", (fixture.batch * fixture.cmp_pages, BLOCK_SIZE, 1, fixture.config.head_dim), dtype=BF16
+    )
 
 
 def block_table(fixture: Fixture, seed: int, name: str, pages: int) -> np.ndarray:
@@ -117,34 +118,14 @@ def first_projection(fixture: Fixture, seed: int) -> np.ndarray:
     """[groups, rank, inner]"""
     config = fixture.config
     inner = config.num_attention_heads // config.o_groups * config.head_dim
-    return centred(seed, "wo_a", (config.o_groups, config.o_lora_rank, inner)) * np.float32(inner**-0.5)
+    return centred(seed, "wo_a", (config.o_groups, config.o_lora_rank, inner), inner**-0.5, BF16)
 
 
 def second_projection(fixture: Fixture, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """[hidden, groups * rank] INT8 and the factors [hidden] FP32. Quantised from BF16 weights."""
     config = fixture.config
     inner = config.o_groups * config.o_lora_rank
-    weights = centred(seed, "wo_b", (config.hidden_size, inner)) * np.float32(inner**-0.5)
-    return quantize_rows(weights.astype(BF16))
-
-
-class _Once:
-    """Two specs share one quantisation: its result is kept until the other asks for the same seed."""
-
-    def __init__(self, fixture: Fixture) -> None:
-        self._fixture = fixture
-        self._kept: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
-
-    def weights(self, seed: int) -> np.ndarray:
-        return self._pair(seed)[0]
-
-    def factors(self, seed: int) -> np.ndarray:
-        return self._pair(seed)[1]
-
-    def _pair(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._kept is None or self._kept[0] != seed:
-            self._kept = (seed, second_projection(self._fixture, seed))
-        return self._kept[1]
+    return quantize_rows(centred(seed, "wo_b", (config.hidden_size, inner), inner**-0.5, BF16))
 
 
 def tensor_specs(fixture: Fixture) -> list[TensorSpec]:
@@ -156,7 +137,7 @@ def tensor_specs(fixture: Fixture) -> list[TensorSpec]:
     rank = config.o_groups * config.o_lora_rank
     group_width = heads // config.o_groups * width
     cos, sin = rope_rows(config, fixture.compress_ratio, np.arange(tokens))
-    projection = _Once(fixture)
+    projection = Halves(partial(second_projection, fixture))
     tables = {name: partial(block_table, fixture, name=name) for name in ("ori_block_table", "cmp_block_table")}
 
     def of(function):  # a fixture function of the seed alone
@@ -179,7 +160,7 @@ def tensor_specs(fixture: Fixture) -> list[TensorSpec]:
         TensorSpec("freqs_cos", [tokens, rope], BF16, cos),
         TensorSpec("freqs_sin", [tokens, rope], BF16, sin),
         TensorSpec("wo_a", [config.o_groups, config.o_lora_rank, group_width], BF16, of(first_projection)),
-        TensorSpec("wo_b", [config.hidden_size, rank], np.int8, projection.weights),
+        TensorSpec("wo_b", [config.hidden_size, rank], np.int8, projection.values),
         TensorSpec("wo_b_scale", [config.hidden_size], np.float32, projection.factors),
         TensorSpec("attn_out", [tokens, config.hidden_size], BF16, is_output=True),
     ]

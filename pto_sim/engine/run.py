@@ -373,7 +373,7 @@ def _attempt(run: Run, kernel: EntryKernel, arguments: Sequence[EntryArgument]) 
     for observer in observers:
         observer.on_run_end(RunEnd(program, written, tuple(run.recorder.orchestration)))
     # What an in-place argument does not write keeps the caller's value, so all of it is defined.
-    masks = {a.name: None if a.direction == "inout" else written[a.name] for a in arguments if a.name in outputs}
+    masks = {name: written.get(name) for name in outputs}
     for name, mask in masks.items():
         if mask is not None:
             # The fill that marks unwritten memory during the run is ours; a fresh host buffer holds zeros.

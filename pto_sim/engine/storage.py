@@ -10,6 +10,7 @@ import numpy as np
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.forks import private_copy
 from pto_sim.program.model import ValueType
 from pto_sim.program.stacked import Lease, Stack
 
@@ -59,7 +60,7 @@ class Storage:
         if self.stack is not None and self.is_input:
             raise UnsupportedError("a store to an input that is made in parts", hint="declare the parameter pl.InOut")
         if self.shared:
-            self._attach(self.flat.copy())
+            self._attach(private_copy(self.flat))
             self.shared = False
 
     def close(self, where: str) -> None:
@@ -153,7 +154,7 @@ class Tensor:
 
     def taken(self) -> np.ndarray:
         """The elements when the run is over, in an array of their own: the buffer, unless it is still the caller's."""
-        return self.array().copy() if self.storage.shared else self.array()
+        return private_copy(self.array()) if self.storage.shared else self.array()
 
     def check_alive(self) -> None:
         """Raises KernelError (PTO101) if the scope that owns the buffer has closed."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def written_masks(program: Program, orchestration: Sequence[OrchestrationAccess] = ()) -> dict[str, np.ndarray | None]:
     """For each entry tensor, by name: a bool mask of the elements that a store reached, None if all were.
 
-    Tensors that the kernel only reads have an all-False mask of their shape.
+    Tensors that the kernel only reads have an all-False mask of their shape. An in-place argument is left out: the
+    caller's values are there where nothing is written, and a mask would be as large as a cache.
     """
     writes: dict[int, list[Access]] = {}
     by_tasks = (access for task in program.tasks for access in task.accesses)
@@ -27,7 +28,7 @@ def written_masks(program: Program, orchestration: Sequence[OrchestrationAccess]
             writes.setdefault(access.tensor, []).append(access)
     result: dict[str, np.ndarray | None] = {}
     for index, info in enumerate(program.tensors):
-        if info.origin != "entry":
+        if info.origin != "entry" or info.direction == "inout":
             continue
         if index not in writes:
             # As large as an argument, and most arguments are only read: one element stands for all.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pto_sim.golden.tensors import as_numpy, to_float32
+from pto_sim.program.forks import read_slab
 
 Comparer = Callable[..., "tuple[bool, str]"]
 _SLAB = 1 << 20  # elements
@@ -143,8 +144,8 @@ def _slabs(have: np.ndarray, want: np.ndarray) -> Iterator[tuple[np.ndarray, np.
     """Parts of both sides as FP32, flat: a cache is large, and what is made of it should not be."""
     flat = [np.ascontiguousarray(side).reshape(-1) for side in (have, want)]
     for start in range(0, have.size, _SLAB):
-        parts = [side[start : start + _SLAB] for side in flat]
-        yield to_float32(parts[0]), to_float32(parts[1])
+        stop = min(start + _SLAB, have.size)
+        yield to_float32(read_slab(flat[0], start, stop)), to_float32(read_slab(flat[1], start, stop))
 
 
 def _too_many(count: int, size: int, ratio: float, allowed: int) -> str:

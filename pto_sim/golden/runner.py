@@ -25,6 +25,7 @@ from pto_sim.golden.specs import ScalarSpec, TensorSpec
 from pto_sim.golden.tensors import as_numpy, as_torch, is_torch
 from pto_sim.golden.validation import checked_compare_fn, validate_golden
 from pto_sim.program.errors import InputError
+from pto_sim.program.forks import forkable, private_copy
 from pto_sim.program.options import RunOptions
 from pto_sim.program.seeding import seeded_generators
 from pto_sim.program.stacked import StackedArray
@@ -269,7 +270,7 @@ class _Case:
             return stored.load_inputs(self.data_dir, self.specs)
         with seeded_generators(seed):  # init callables without a `seed` parameter draw from the libraries' own
             return {
-                spec.name: spec.value if isinstance(spec, ScalarSpec) else spec.initial_array(seed)
+                spec.name: spec.value if isinstance(spec, ScalarSpec) else _initial(spec, seed)
                 for spec in self.specs
                 if isinstance(spec, ScalarSpec) or spec.is_input
             }
@@ -317,7 +318,7 @@ class _Case:
             return argument
         stacked = isinstance(argument, StackedArray)
         if self.in_torch or (getattr(spec, "is_output", False) and not stacked):
-            return argument.copy()
+            return private_copy(argument)
         lent = argument.view()
         lent.flags.writeable = False
         return lent
@@ -363,6 +364,12 @@ class _Case:
                 hint="declare the parameter pl.Out[...] or pl.InOut[...], and put its spec at the same place",
             )
         return {spec.name: _of_type(run.outputs[places[spec.name]], spec.numpy_dtype) for spec in self.outputs}
+
+
+def _initial(spec: TensorSpec, seed: int) -> np.ndarray:
+    """The first value of a tensor. What is written as well is copied for the kernel and for the golden."""
+    array = spec.initial_array(seed)
+    return forkable(array) if spec.is_output and not isinstance(array, StackedArray) else array
 
 
 def _of_type(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

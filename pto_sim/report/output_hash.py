@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from pto_sim.program.forks import read_slab
+
 _SLAB = 1 << 20  # elements that are made canonical at a time: an output may be a gibibyte of caches
 _NAN_RULES = {
     # dtype name: (unsigned view, exponent mask, mantissa mask, canonical quiet NaN)
@@ -26,7 +28,7 @@ def output_sha256(array: np.ndarray, written: np.ndarray | None = None) -> str:
     mask = None if written is None else np.asarray(written, bool).reshape(-1)
     digest = hashlib.sha256()
     for start in range(0, flat.size, _SLAB):
-        part = flat[start : start + _SLAB]
+        part = read_slab(flat, start, min(start + _SLAB, flat.size))
         if mask is not None:
             part = part[mask[start : start + _SLAB]]
         digest.update(np.ascontiguousarray(_canonical(part)).view(np.uint8).data)
