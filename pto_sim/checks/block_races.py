@@ -87,8 +87,10 @@ class _Owners:
         self.writes = [access for access in accesses if access.write]
         self.reads = [access for access in accesses if not access.write]
         self.low, self.high = min(span(a)[0] for a in self.writes), max(span(a)[1] for a in self.writes)
-        self.block = np.full(self.high - self.low, _NOBODY, np.int32)
-        self.access = np.full(self.high - self.low, _NOBODY, np.int32)
+        last = max(len(self.writes), *(int(access.blocks.max(initial=0)) for access in accesses))
+        number = np.int16 if last <= np.iinfo(np.int16).max else np.int32  # one for each element of a large tensor
+        self.block = np.full(self.high - self.low, _NOBODY, number)
+        self.access = np.full(self.high - self.low, _NOBODY, number)
         self.quiet = np.ones(self.high - self.low, np.bool_)
 
     def meetings(self) -> Iterator[_Meeting]:

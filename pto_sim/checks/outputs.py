@@ -28,7 +28,7 @@ class OutputCoverage(Check):
         count = int(np.count_nonzero(written))
         if count == written.size:
             return
-        first = [int(i) for i in np.argwhere(~written)[0]]
+        first = [int(i) for i in np.unravel_index(int(written.argmin()), written.shape)]
         kind = OUTPUT_PARTLY_WRITTEN if count else OUTPUT_NEVER_WRITTEN
         message = f"{tensor.name}: {count} of {written.size} elements written"
         self._findings.append(kind.at(site, f"{message}, the first unwritten is {first}" if count else message))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pto_sim.program.model import Access, TaskRecord
 
-_CHUNK_ELEMENTS = 1 << 22
+_CHUNK_ELEMENTS = 1 << 20
 
 
 @dataclass
