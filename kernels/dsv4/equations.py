@@ -1,7 +1,10 @@
 """Equations that several NumPy references share, written from the model's mathematics. FP32 unless said otherwise."""
 
+from collections.abc import Iterator
+
 import ml_dtypes
 import numpy as np
+from draws import SLAB_ELEMENTS
 
 BF16 = ml_dtypes.bfloat16
 _EXACT_COLUMNS = 1024  # 127 * 127 * 1024 < 2^24: sums of so many INT8 products are exact in FP32
@@ -13,8 +16,14 @@ def f32(x: np.ndarray) -> np.ndarray:
 
 def product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """x . w, FP32. Summed in FP64, so that no library's order of summing decides which way a later rounding goes."""
-    total: np.ndarray = np.asarray(x).astype(np.float64) @ np.asarray(w).astype(np.float64)
-    return total.astype(np.float32)
+    left, w = np.asarray(x).astype(np.float64), np.asarray(w)
+    if w.ndim != 2 or w.size <= SLAB_ELEMENTS:
+        total: np.ndarray = left @ w.astype(np.float64)
+        return total.astype(np.float32)
+    found = np.empty((*left.shape[:-1], w.shape[1]), np.float32)
+    for part in _parts(w.shape[1], w.shape[0]):
+        found[..., part] = left @ w[:, part].astype(np.float64)
+    return found
 
 
 def rms_norm(x: np.ndarray, gamma: np.ndarray | float = 1.0, eps: float = 1e-6) -> np.ndarray:
@@ -27,9 +36,17 @@ def int8_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """x . w^T of INT8 operands, exact, INT64. x: [rows, inner], w: [outputs, inner]."""
     total = np.zeros((len(x), len(w)), np.int64)
     for start in range(0, x.shape[1], _EXACT_COLUMNS):
-        part = slice(start, start + _EXACT_COLUMNS)
-        total += (f32(x[:, part]) @ f32(w[:, part]).T).astype(np.int64)
+        inner = slice(start, start + _EXACT_COLUMNS)
+        left = f32(x[:, inner])
+        for part in _parts(len(w), _EXACT_COLUMNS):
+            total[:, part] += (left @ f32(w[part, inner]).T).astype(np.int64)
     return total
+
+
+def _parts(outputs: int, inner: int) -> Iterator[slice]:
+    """Outputs of a weight, as many at a time as are converted at once."""
+    step = max(1, SLAB_ELEMENTS // inner)
+    yield from (slice(first, first + step) for first in range(0, outputs, step))
 
 
 def w8a8(x: np.ndarray, x_factor: np.ndarray, w: np.ndarray, w_factor: np.ndarray) -> np.ndarray:

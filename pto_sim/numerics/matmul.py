@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pto_sim.numerics.profiles import FAST
 
 # 1024 products of INT8 stay below 2**24, so every partial sum is exact in FP32 in any order.
 INT8_EXACT_K = 1024
+INT8_LANE_ELEMENTS = 1 << 18  # of both operands that are FP32 at a time: all lanes of a launch would be gigabytes
 
 
 class _Plan(NamedTuple):
@@ -108,13 +109,18 @@ def _oriented(x: np.ndarray, trans: bool) -> np.ndarray:
 
 
 def _int8_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Exact INT8 product in INT32, wrapping across K blocks. a: [L, M, K]; b: [L, K, N]."""
-    total: Any = 0
-    for k0 in range(0, a.shape[-1], INT8_EXACT_K):
-        left = a[..., k0 : k0 + INT8_EXACT_K].astype(np.float32)
-        right = b[..., k0 : k0 + INT8_EXACT_K, :].astype(np.float32)
-        total = np.matmul(left, right).astype(np.int32) + total
-    return np.asarray(total, np.int32)
+    """Exact INT8 product in INT32, wrapping across K blocks. a: [L, M, K]; b: [L, K, N]; an L of 1 serves all lanes."""
+    lanes = max(len(a), len(b))
+    found = np.zeros((lanes, a.shape[1], b.shape[2]), np.int32)
+    step = max(1, INT8_LANE_ELEMENTS // max(1, a[0].size + b[0].size))
+    for first in range(0, lanes, step):
+        part = slice(first, first + step)
+        ours, theirs = (side if len(side) == 1 else side[part] for side in (a, b))
+        for k0 in range(0, a.shape[-1], INT8_EXACT_K):
+            left = ours[..., k0 : k0 + INT8_EXACT_K].astype(np.float32)
+            right = theirs[..., k0 : k0 + INT8_EXACT_K, :].astype(np.float32)
+            found[part] += np.matmul(left, right).astype(np.int32)
+    return found
 
 
 def matmul(
