@@ -20,7 +20,7 @@ class Tile:
     """A value on chip, on each of the lanes that made it.
 
     data: [L, *shape], or [1, *shape] while all lanes hold the same. number: its value number in the
-    recorded stream. root: the tile that a view was taken from (itself if it is not a view).
+    recorded stream. view_of: the tile that a view was taken from, None if it is no view.
     accumulator: a matmul made it, so it may be narrowed when it is stored to GM.
     valid: extents of the valid box, or None if every element is valid.
     space: where the compiler has it before it cuts products: '' for a load, which goes where it is used, else vec, mat,
@@ -37,10 +37,10 @@ class Tile:
         "explicit",
         "lanes",
         "number",
-        "root",
         "space",
         "type",
         "valid",
+        "view_of",
         "window",
     )
 
@@ -58,12 +58,18 @@ class Tile:
     ) -> None:
         self.core, self.data, self.type, self.dtype, self.number = core, data, type_, dtype, number
         self.lanes = core.lanes
-        self.root: Tile = self if root is None else root
+        self.view_of = root
         self.accumulator = accumulator
         self.valid = valid
         self.explicit = False
         self.space = ""
         self.window: tuple[Tile, Window] | None = None
+
+    @property
+    def root(self) -> Tile:
+        """The tile that a view was taken from, itself if it is no view: kept as None, as a tile that held itself would
+        keep its data until Python looks for cycles."""
+        return self if self.view_of is None else self.view_of
 
     @property
     def shape(self) -> tuple[int, ...]:
