@@ -141,7 +141,7 @@ class Memory:
     def _record_view(self, op: str, core: Any, tile: Tile, out: np.ndarray, shape: tuple[int, ...]) -> Tile:
         type_ = ValueType(shape, tile.dtype.name, "tile")
         view = core.make_tile(out, type_, tile.dtype, root=tile.root, accumulator=tile.accumulator)
-        view.explicit, view.space = tile.explicit, tile.space
+        view.explicit, view.space, view.is_slice = tile.explicit, tile.space, op == "slice"
         core.record(self.signature(op, (tile.type,), type_, ()), view.number, (tile.number,))
         return view
 

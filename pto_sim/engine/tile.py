@@ -26,6 +26,7 @@ class Tile:
     space: where the compiler has it before it cuts products: '' for a load, which goes where it is used, else vec, mat,
     left, right or acc.
     window: of a slice of an accumulator the accumulator and where, as products into the slice write there.
+    is_slice: a slice of a tile, which has its valid shape in its type.
     explicit: the author made it as a tile (pl.load, pl.tile.*), not by indexing a tensor; some operators differ.
     """
 
@@ -35,6 +36,7 @@ class Tile:
         "data",
         "dtype",
         "explicit",
+        "is_slice",
         "lanes",
         "number",
         "space",
@@ -61,7 +63,7 @@ class Tile:
         self.view_of = root
         self.accumulator = accumulator
         self.valid = valid
-        self.explicit = False
+        self.explicit = self.is_slice = False
         self.space = ""
         self.window: tuple[Tile, Window] | None = None
 

@@ -354,9 +354,21 @@ def write(dst: Any, idx: Any, s: Any) -> Any:
 
 
 def set_validshape(x: Tile, rows: Any, cols: Any) -> Tile:
-    """Declare which rows and columns of a tile are valid."""
+    """Declare which rows and columns of a tile are valid.
+
+    Raises KernelError (PTO202) for a slice of a tile, which has its valid shape in its type (pypto:
+    src/backend/common/pto_ops_datamove.cpp, tile.set_validshape; a reshape of a tile in memory is no view there).
+    """
     run = require_run("pl.set_validshape")
     tile = run.memory.materialize(x) if isinstance(x, Tensor) else x
+    if tile.is_slice:
+        raise KernelError(
+            "PTO202",
+            "pl.set_validshape cannot narrow a slice of a tile",
+            site=run.site(),
+            values=f"a slice of shape {list(tile.shape)}",
+            hint="give the slice valid_shape=, or narrow the tile before it is sliced",
+        )
     return run.memory.with_valid(tile, _valid(run, (rows, cols), tile.shape))
 
 
