@@ -99,11 +99,12 @@ INDEXER_COMPRESSOR = [
 ]
 
 
-def indexer(scope, first):
-    """The indexer in a scope; first: number of the first scope that its loops open in it."""
+def indexer(scope, loops_have_scopes):
+    """The indexer in a scope. Its loops have scopes of their own where the entry's are automatic: an inlined function is
+    part of its caller when scopes are made (pypto: MaterializeRuntimeScopes)."""
 
     def loop(number):
-        return f"{scope}.{number}" if scope else f"{number}"
+        return f"{scope}.{number}" if loops_have_scopes else scope
 
     quant, accumulate, reduce = (f"prefill_idx_score_{stage}" for stage in ("quant", "accum", "reduce"))
     return [
@@ -123,7 +124,7 @@ def indexer(scope, first):
                 ("alloc", "score_wide", 128 * 2048 * 4),
             ],
         ),
-        *[(loop(first + i), "AIV", "prefill_idx_score_init", 1) for i in range(8)],
+        *[(loop(1 + i), "AIV", "prefill_idx_score_init", 1) for i in range(8)],
         *within(
             scope,
             [
@@ -132,7 +133,7 @@ def indexer(scope, first):
                 ("alloc", "score_acc_g", 128 * 32 * 64 * 4),
             ],
         ),
-        *within(loop(first + 8), [("AIV", quant, 1), ("AIC", accumulate, 1), ("AIV", reduce, 1)]),
+        *within(loop(9), [("AIV", quant, 1), ("AIC", accumulate, 1), ("AIV", reduce, 1)]),
         *within(scope, [("AIV", "prefill_idx_score_out", 1), ("AIV", "prefill_idx_topk", 8)]),
     ]
 

@@ -146,7 +146,7 @@ def test_compressor_is_right_and_launches_what_the_tables_say(tmp_path, run):
 @pytest.mark.parametrize("run", [(0, 128), (50, 70)])
 def test_indexer_is_right_and_launches_what_the_tables_say(tmp_path, run):
     done = right_and_clean_run(*indexer_case(tmp_path, run, sizes={}), pipe_slots="seed")
-    assert layout(done) == [*FIRST_LINES, *indexer("1", 1), *LAST_LINES]
+    assert layout(done) == [*FIRST_LINES, *indexer("1", loops_have_scopes=True), *LAST_LINES]
     assert pipe_bytes(done) == INDEXER_SEED_PIPES
 
 
