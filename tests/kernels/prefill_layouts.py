@@ -100,8 +100,9 @@ INDEXER_COMPRESSOR = [
 
 
 def indexer(scope, loops_have_scopes):
-    """The indexer in a scope. Its loops have scopes of their own where the entry's are automatic: an inlined function is
-    part of its caller when scopes are made (pypto: MaterializeRuntimeScopes)."""
+    """The indexer in a scope. Its loops have scopes of their own where the entry's are automatic, since an inlined
+    function is part of its caller when scopes are made (pypto: MaterializeRuntimeScopes).
+    """
 
     def loop(number):
         return f"{scope}.{number}" if loops_have_scopes else scope

@@ -74,6 +74,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.plants("decode_fwd")
 @pytest.mark.parametrize("name", FAULTS)
 def test_small_planted_fault_is_caught(tmp_path, small_pass, name):

@@ -1,4 +1,7 @@
-"""Every kernel has at least ten planted faults that the tests of a working day find. `pytest -s` prints the table."""
+"""Every kernel has at least ten planted faults that tests find, all but those of `LONG` in the tests of a working day.
+
+`pytest -s` prints the table.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from .sandbox import kernel_folder
 
 LEAST = 10
+LONG = {"decode_fwd"}  # five layers for each fault; its layers have quick ones of their own
 PARTS = {"materialize_rope_rows"}  # inlined everywhere: no case of its own
 
 
@@ -48,4 +52,5 @@ def test_every_kernel_has_ten_planted_faults(tmp_path):
     for kernel in sorted(kernels):
         print(f"{kernel:32}{counts[False][kernel]:6}{counts[True][kernel]:6}")
     assert {kernel for kernel, _ in found} <= kernels
-    assert not {kernel for kernel in kernels if counts[False][kernel] < LEAST}
+    assert not {kernel for kernel in kernels - LONG if counts[False][kernel] < LEAST}
+    assert not {kernel for kernel in LONG if counts[True][kernel] < LEAST}
