@@ -20,6 +20,15 @@ def first_ones_quick(names: Iterable[str], quick: int) -> list[Any]:
     return [pytest.param(name, marks=[] if i < quick else [pytest.mark.slow]) for i, name in enumerate(names)]
 
 
+def each_kind_quick(faults: Mapping[Any, Mapping[str, Any]], quick: int) -> list[Any]:
+    """The same for faults by kind, as parameters (kind, name)."""
+    return [
+        pytest.param(kind, *name.values, marks=name.marks)
+        for kind, named in faults.items()
+        for name in first_ones_quick(named, quick)
+    ]
+
+
 class Bench:
     """A kernel at small size on one set of inputs.
 

@@ -8,7 +8,7 @@ import pytest
 from kernels.dsv4 import config
 
 from .kernel_layout import differences
-from .planted import Bench
+from .planted import Bench, each_kind_quick
 from .sandbox import load
 from .small_layers import SIZES
 
@@ -133,6 +133,6 @@ FAULTS = {
 
 
 @pytest.mark.plants("decode_attention_{kind}")
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FAULTS for name in FAULTS[kind]])
+@pytest.mark.parametrize(("kind", "name"), each_kind_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, kind, name):
     assert any(bench(kind).said(tmp_path, FAULTS[kind][name]))
