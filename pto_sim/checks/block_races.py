@@ -14,7 +14,7 @@ import numpy as np
 
 from pto_sim.checks.catalogue import RACE_BETWEEN_BLOCKS, RACE_OF_EQUAL_BITS
 from pto_sim.checks.check import Check, site_text
-from pto_sim.checks.touches import elements, span
+from pto_sim.checks.touches import block_ranges, elements, span
 from pto_sim.program.events import RunEnd
 from pto_sim.program.findings import Finding
 from pto_sim.program.model import Access, Program, TaskRecord
@@ -67,17 +67,8 @@ def _conflicts(record: TaskRecord) -> Iterator[_Meeting]:
 
 def _apart(accesses: list[Access]) -> bool:
     """Whether the ranges of different blocks do not meet: most tasks give each block rows of its own."""
-    starts: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    for access in accesses:
-        reach = span(access)[1] - int(access.offsets.max())
-        offsets = np.broadcast_to(access.offsets, max(len(access.blocks), len(access.offsets)))
-        blocks = np.broadcast_to(access.blocks, len(offsets))
-        for block, offset in zip(blocks.tolist(), offsets.tolist(), strict=True):
-            starts[block] = min(starts.get(block, offset), offset)
-            ends[block] = max(ends.get(block, 0), offset + reach)
-    order = sorted(starts, key=lambda block: starts[block])
-    return all(ends[left] <= starts[right] for left, right in pairwise(order))
+    ranges = sorted(block_ranges(accesses).values())
+    return all(end <= start for (_, end), (start, _) in pairwise(ranges))
 
 
 class _Owners:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, product
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 
 from pto_sim.checks.catalogue import RACE_BETWEEN_CORES, RACE_OF_EQUAL_BITS
 from pto_sim.checks.check import Check, site_text
-from pto_sim.checks.touches import Runs, common_element, is_quiet, runs_of, span
+from pto_sim.checks.touches import Runs, block_ranges, common_element, is_quiet, runs_of
 from pto_sim.program.core_order import CORE_NAMES, CUBE, FIRST_LANE, SECOND_LANE, CoreOrder, CoreUse
 from pto_sim.program.events import RunEnd
 from pto_sim.program.findings import Finding
@@ -80,7 +80,7 @@ class _Part:
     @functools.cached_property
     def ranges(self) -> dict[int, tuple[int, int]]:
         """First element and the one behind the last that each block touches."""
-        return _ranges(self.accesses)
+        return block_ranges(self.accesses)
 
     def moved(self, loud: bool = False) -> Iterator[Access]:
         """Its accesses, with the elements of block b moved by b * size. loud: without writes that changed no bit."""
@@ -108,7 +108,9 @@ def _meetings(program: Program, record: TaskRecord, orders: Mapping[int, CoreOrd
 
 def _overlap(mine: list[_Part], others: list[_Part]) -> bool:
     """Whether one of two cores writes what the other touches, ordered or not: most tasks end here."""
-    if not _near(_ranges([a for p in mine for a in p.accesses]), _ranges([a for p in others for a in p.accesses])):
+    if not _near(
+        block_ranges(a for p in mine for a in p.accesses), block_ranges(a for p in others for a in p.accesses)
+    ):
         return False
     return any(
         common_element(
@@ -216,18 +218,6 @@ def _near(first: Ranges, second: Ranges) -> bool:
     return any(
         low < second[block][1] and second[block][0] < high for block, (low, high) in first.items() if block in second
     )
-
-
-def _ranges(accesses: Sequence[Access]) -> dict[int, tuple[int, int]]:
-    found: dict[int, tuple[int, int]] = {}
-    for access in accesses:
-        reach = span(access)[1] - int(access.offsets.max())
-        count = max(len(access.blocks), len(access.offsets))
-        pairs = np.broadcast_to(access.blocks, count).tolist(), np.broadcast_to(access.offsets, count).tolist()
-        for block, offset in zip(*pairs, strict=True):
-            low, high = found.get(block, (offset, 0))
-            found[block] = min(low, offset), max(high, offset + reach)
-    return found
 
 
 def _meeting(first: _Part, second: _Part) -> Iterator[_Meeting]:

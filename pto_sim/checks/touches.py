@@ -63,6 +63,19 @@ def span(access: Access) -> tuple[int, int]:
     return int(access.offsets.min()), int(access.offsets.max()) + reach + 1
 
 
+def block_ranges(accesses: Iterable[Access]) -> dict[int, tuple[int, int]]:
+    """First element and the one behind the last that each block touches, by block."""
+    found: dict[int, tuple[int, int]] = {}
+    for access in accesses:
+        reach = span(access)[1] - int(access.offsets.max())
+        count = max(len(access.blocks), len(access.offsets))
+        pairs = np.broadcast_to(access.blocks, count).tolist(), np.broadcast_to(access.offsets, count).tolist()
+        for block, offset in zip(*pairs, strict=True):
+            low, high = found.get(block, (offset, 0))
+            found[block] = min(low, offset), max(high, offset + reach)
+    return found
+
+
 def is_quiet(access: Access) -> bool:
     """Whether a write left every bit as it was."""
     return access.same is not None and bool(access.same.all())
