@@ -11,17 +11,19 @@ from typing import Any
 from pto_sim.engine.run import Run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.language.scratch_tiles import check_scratch
 from pto_sim.numerics.typing_rules import accumulator_of
 from pto_sim.program.errors import KernelError
 
 SCRATCH_REQUIRED = frozenset(
-    ("row_sum", "row_max", "row_min", "row_prod", "row_argmax", "row_argmin", "col_argmax", "col_argmin", "xor_")
-)
+    (
+        "row_sum", "row_max", "row_min", "row_prod", "row_argmax", "row_argmin", "col_argmax", "col_argmin", "xor_",
+        "prelu", "rem",
+    )
+)  # fmt: skip
 """Operators whose tile form must have a scratch tile, and whose tensor form has none."""
 
-SCRATCH_ALLOWED = SCRATCH_REQUIRED | {
-    "col_sum", "col_max", "col_min", "col_prod", "rsqrt", "prelu", "rem", "row_expand_add",
-}  # fmt: skip
+SCRATCH_ALLOWED = SCRATCH_REQUIRED | {"col_sum", "rsqrt", "row_expand_add"}
 """Operators whose tile form takes a scratch tile last; it changes no value, but for `SCRATCH_DECIDES`."""
 
 SCRATCH_DECIDES = MappingProxyType({"col_sum": "tree"})
@@ -42,8 +44,7 @@ def without_scratch(run: Run, name: str, operands: tuple[Any, ...], count: int) 
     """The operands without the scratch tile. Raises KernelError (PTO249) where one is missing or must not be."""
     first: Any = operands[0] if operands else None
     given = len(operands) == count + 1 and isinstance(operands[-1], (Tile, Tensor))
-    binary = any(isinstance(x, (int, float)) for x in operands[1:2])
-    if is_tile(first) and not given and name in SCRATCH_REQUIRED and not (name == "xor_" and binary):
+    if is_tile(first) and not given and name in SCRATCH_REQUIRED:
         shape, dtype = list(first.shape), first.dtype.name
         raise KernelError(
             "PTO249",
@@ -60,6 +61,8 @@ def without_scratch(run: Run, name: str, operands: tuple[Any, ...], count: int) 
             values=f"operand {first!r}",
             hint=f"write pl.{name}({', '.join('xyz'[:count])})",
         )
+    if given and is_tile(first):
+        check_scratch(run, name, operands[:-1], operands[-1])
     return operands[:-1] if given else operands
 
 

@@ -23,8 +23,10 @@ from pto_sim.language.operand_forms import (
     SCRATCH_DECIDES,
     check_precision,
     check_product_type,
+    is_tile,
     without_scratch,
 )
+from pto_sim.language.scratch_tiles import check_scratch
 from pto_sim.numerics.optable import OP_TABLE, OpRow
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.element_support import unsupported_element
@@ -142,6 +144,8 @@ def transpose(x: Any, axis1: int = 0, axis2: int = 1, tmp_tile: Any = None) -> A
     run = require_run("pl.transpose")
     if isinstance(x, Tensor) and run.core is None:
         return x.transposed(axis1, axis2)
+    if tmp_tile is not None and is_tile(x):
+        check_scratch(run, "transpose", (x,), tmp_tile)
     return run.compute.apply("transpose", (x,), {"axis1": axis1, "axis2": axis2})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.language.scratch_tiles import check_scratch
 from pto_sim.numerics.comparisons import MODES
 from pto_sim.numerics.profiles import CPU_SIM
 from pto_sim.program.dtypes import DataType
@@ -55,22 +56,26 @@ def cmps(a: Any, b: Any, cmp_type: Any = 0) -> Tile:
     return cmp(a, b, cmp_type)
 
 
-def sel(mask: Tile, a: Any, b: Any, tmp: Any = None) -> Tile:
-    """a where the packed mask's bit is set, else b."""
+def sel(mask: Tile, a: Any, b: Any, tmp: Any) -> Tile:
+    """a where the packed mask's bit is set, else b. tmp: scratch, changes no value."""
     run = require_run("pl.sel")
+    check_scratch(run, "sel", (mask, a, b), tmp)
     attrs = {}
     if isinstance(mask, Tile) and (run.options.numerics == CPU_SIM or run.options.profile_diff):
         attrs["mask_bytes"] = (mask.valid or mask.shape)[-1] * mask.dtype.nbytes
     return run.compute.apply("sel", (mask, a, b), attrs)
 
 
-def sels(mask: Tile, src: Any, tmp: Any, scalar: Any = None) -> Tile:
+def sels(mask: Tile, src: Any, tmp: Any, scalar: Any) -> Tile:
     """src where the packed mask's bit is set, else a number. A constant takes src's type: -3.0 stands for -3.
 
     A number with a fraction is refused (pypto: python/pypto/ir/op/tile_ops.py, _normalize_sels_scalar_operand).
+    tmp: a scratch tile of two dimensions and of its own, changes no value. Of INT8, UINT8 and BF16 the a2a3 code
+    generator makes no instruction (pypto: src/backend/common/pto_ops_elementwise.cpp, MakeSelsCodegenPTO).
     """
     run = require_run("pl.sels")
-    number = tmp if scalar is None else scalar
+    check_scratch(run, "sels", (mask, src), tmp)
+    number = scalar
     if type(number) is float and number.is_integer() and isinstance(src, Tile) and src.dtype.kind in ("int", "uint"):
         number = int(number)
     if type(number) is int and isinstance(src, Tile) and src.dtype.name in _UNSIGNED:

@@ -51,7 +51,7 @@ _PLAIN = (
         cost_class=("vlrelu",), note="x > 0 ? x : x * slope",
     ),
     OpRow(
-        name="prelu", operands=_PAIR, dtypes=FLOATS, shape_rule="same", function=arithmetic.prelu,
+        name="prelu", operands=_PAIR, dtypes=("FP32", "FP16"), shape_rule="same", function=arithmetic.prelu,
         cost_class=("vcmpv", "vmul", "vsel"), note="x > 0 ? x : x * slope",
     ),
     OpRow(

@@ -14,6 +14,9 @@ from pto_sim.numerics.typing_rules import OperandType
 _ALL = (*FLOATS, *INTS)
 _PAIR = ("tile", "tile")
 _SORTED = ("FP32", "FP16")
+# pypto: src/backend/common/pto_ops_elementwise.cpp, MakeSelsCodegenPTO and MakeTriCodegenPTO, for a2a3; what TTRI has
+# of those: pto-isa: include/pto/npu/a2a3/TTri.hpp.
+_WIDE = ("FP32", "FP16", "INT32", "INT16", "UINT32", "UINT16")
 _MASKS = ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32")
 
 
@@ -59,7 +62,7 @@ SELECTION_ROWS = (
         note="mask bit set: first, else second; cpu-sim reads a running stream of bits",
     ),
     OpRow(
-        name="sels", operands=("tile", "tile", "tile_or_scalar"), dtypes=_ALL, shape_rule="masked",
+        name="sels", operands=("tile", "tile", "tile_or_scalar"), dtypes=_WIDE, shape_rule="masked",
         out_dtype_rule="masked", function=comparisons.sels, cost_class=("vsel",), check=_check_mask,
         note="mask bit set: the tile, else the number",
     ),
@@ -104,7 +107,7 @@ SELECTION_ROWS = (
         cost_class=("vmul",) * 20, note="Philox4x32",
     ),
     OpRow(
-        name="tri", operands=(), attrs=("diagonal", "shape", "dtype", "upper"), dtypes=_ALL, shape_rule="fill",
+        name="tri", operands=(), attrs=("diagonal", "shape", "dtype", "upper"), dtypes=_WIDE, shape_rule="fill",
         out_dtype_rule="attr", function=generators.tri, cost_class=("vector_dup",), note="1 in the triangle, 0 outside",
     ),
 )  # fmt: skip

@@ -81,7 +81,9 @@ def _plain(function: Any, count: int, scalar: bool = False) -> Callable[[Case], 
     return reproduce
 
 
-def _reduction(function: Any) -> Callable[[Case], np.ndarray]:
+def _reduction(function: Any, scratch: bool = True) -> Callable[[Case], np.ndarray]:
+    if not scratch:
+        return lambda c: compute(function, _tiles(c, 1), untouched(c))
     return lambda c: compute(lambda x: function(x, _tmp(x)), _tiles(c, 1), untouched(c))
 
 
@@ -295,8 +297,9 @@ _BINARY: dict[str, tuple[str, Any]] = {
     "or": ("or_", pl.tile.or_), "shl": ("shl", pl.tile.shl), "shr": ("shr", pl.tile.shr),
     "fmod": ("fmod", pl.fmod), "rem": ("rem", lambda x, y: pl.rem(x, y, _tmp(x))),
     "xor": ("xor_", lambda x, y: pl.tile.xor_(x, y, _tmp(x))),
-    "prelu": ("prelu", lambda x, y: pl.prelu(x, y, pl.create_tile(list(x.shape), dtype=pl.UINT8))),
+    "prelu": ("prelu", lambda x, y: pl.prelu(x, y, pl.create_tile([x.shape[0] + 1, x.shape[1]], dtype=pl.UINT8))),
 }  # fmt: skip
+_NO_SCRATCH = [("col", op) for op in ("max", "min", "prod")]
 _UNARY = {name: (name, getattr(pl, name)) for name in ("abs", "neg", "exp", "log", "sqrt", "rsqrt", "recip", "relu")}
 Reproduction = Callable[[Case], np.ndarray]
 # Recorded operator -> (row of the operator table, reproduction).
@@ -318,7 +321,7 @@ KERNELS: dict[str, tuple[str, Reproduction]] = {
         for op in ("add", "sub", "mul", "div", "max", "min", "expdif")
     },
     **{
-        f"{axis}_{op}": (f"{axis}_{op}", _reduction(getattr(pl, f"{axis}_{op}")))
+        f"{axis}_{op}": (f"{axis}_{op}", _reduction(getattr(pl, f"{axis}_{op}"), (axis, op) not in _NO_SCRATCH))
         for axis in ("row", "col")
         for op in ("sum", "max", "min", "prod", "argmax", "argmin")
     },
