@@ -65,7 +65,8 @@ def test_silent_where_no_operator_parts_and_where_nobody_asked():
 def compares(x: pl.Tensor[[16, 16], pl.FP32], out: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
     with pl.at(level=pl.Level.CORE_GROUP):
         tile = pl.load(x, [0, 0], [16, 16])
-        pl.store(pl.sel(pl.cmp(tile, tile, cmp_type=0), tile, pl.neg(tile)), [0, 0], out)
+        tmp = pl.create_tile([1, 32], dtype=pl.UINT8)
+        pl.store(pl.sel(pl.cmp(tile, tile, cmp_type=0), tile, pl.neg(tile), tmp), [0, 0], out)
 
 
 def test_operators_with_masks_run_in_both_profiles():

@@ -9,6 +9,7 @@ from pto_sim.frontend.legality import (
     bindings,
     calls,
     contexts,
+    dependencies,
     keywords,
     literal_tiles,
     loops,
@@ -43,6 +44,7 @@ RULES = (
     calls.call_arguments,
     calls.language_calls,
     calls.dead_arguments,
+    dependencies.dependency_lists,
     regions.split_regions,
     literal_tiles.block_rows,
 )
