@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Box = tuple[int, ...]
 _STRICT = frozenset({"div"})  # pypto: src/ir/op/tile_ops/elementwise.cpp, the one pair whose valid shapes are compared
 _EQUAL = ("same", "same_or_row", "cast", "row_reduce", "col_reduce", "transpose", "packed_mask", "bits", "sort32")
-PACKED = frozenset({"gather_mask", "concat"})
+PACKED = frozenset({"gather_mask", "concat", "gather_compare", "gather_count"})
 _GATHERS = ("gather", "gather_axis", "index_shape")
 
 
@@ -45,8 +45,10 @@ def operand_boxes(run: Run, row: OpRow, tiles: Sequence[Tile], attrs: Mapping[st
         return full  # the offsets' valid box decides which blocks are read
     if rule == "masked":
         return _masked(run, row.name, tiles, full)
-    if rule in ("one_row", "pattern"):
+    if rule in ("one_row", "pattern", "matches", "row_of_rows"):
         return full
+    if row.name == "scatter_mask":
+        return _spread(run, row.name, tiles, full)
     if rule == "concat":
         return _joined(run, row.name, tiles, full)
     if rule in _GATHERS:
@@ -175,18 +177,28 @@ def _joined(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list
     return full
 
 
+def _spread(run: Run, name: str, tiles: Sequence[Tile], full: list[Box]) -> list[Box]:
+    """A pattern spreads the valid columns over as many times as many (pto-isa: include/pto/npu/a2a3/TScatter.hpp)."""
+    into, source = full
+    times = tiles[0].shape[-1] // tiles[1].shape[-1]
+    if into != (*source[:-1], times * source[-1]):
+        raise _differ(run, name, full)
+    return full
+
+
 def place_packed(name: str, part: np.ndarray, out: np.ndarray) -> None:
     """Place what an operator of PACKED made of valid cells where the instruction puts it.
 
     part, out: [L, M, N], out holds the fill. A mask pattern packs its columns row after row from the start of the tile
     (pto-isa: include/pto/cpu/TGather.hpp; a2a3/TGather.hpp, vreducev2), a concat its second tile right behind the
-    valid columns of the first (TConcat.hpp). The compiler takes either result for valid everywhere (pypto:
+    valid columns of the first (TConcat.hpp), a gather by comparison the matches and counts of its source's valid rows
+    (a2a3/TGather.hpp, TGather_cmp). The compiler takes each result for valid everywhere (pypto:
     src/ir/op/tile_ops/gather.cpp, transform.cpp), so the rest is what the memory held.
     """
     if name == "gather_mask":
         out.reshape(len(out), -1)[:, : part[0].size] = part.reshape(len(part), -1)
     else:
-        out[..., : part.shape[-1]] = part
+        out[..., : part.shape[-2], : part.shape[-1]] = part
 
 
 def _gathered(run: Run, name: str, tiles: Sequence[Tile]) -> list[Box]:
