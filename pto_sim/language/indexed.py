@@ -13,6 +13,7 @@ from pto_sim.engine.gm_tables import gather_from, scatter_to
 from pto_sim.engine.run import Run, require_run
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
+from pto_sim.language.dialects import check_level
 from pto_sim.language.storage import gather_row, read
 from pto_sim.numerics.comparisons import MODES
 from pto_sim.numerics.patterns import GATHER_BLOCK_BYTES, PATTERNS
@@ -75,6 +76,7 @@ def gather(
     gather(x, kvalue=, cmp_mode=, out_cols=): a pair, the columns of the elements that pass, and how many they are.
     """
     run = require_run("pl.gather")
+    check_level("pl.gather", "tile", (input, dim, index))
     forms = (dim is not None or index is not None, mask_pattern is not None, kvalue is not None)
     if sum(forms) != 1:
         raise _wrong(
@@ -87,8 +89,6 @@ def gather(
         return gather_compare(
             input, kvalue, cmp_mode=cmp_mode, offset=offset, out_cols=out_cols, count_dtype=count_dtype
         )
-    if isinstance(dim, (Tile, Tensor)):
-        return tile_gather(input, dim, index)
     return _gather_along(run, _tile(run, "pl.gather", input), dim, index)
 
 
@@ -187,6 +187,7 @@ def scatter(
     scatter(x, mask_pattern=, dst=): dst with x in the columns of the pattern.
     """
     run = require_run("pl.scatter")
+    check_level("pl.scatter", "tile", (input, dim, index, src, dst))
     x = _tile(run, "pl.scatter", input)
     if mask_pattern is not None or dst is not None:
         if dim is not None or index is not None or src is not None or dst is None:
@@ -196,15 +197,10 @@ def scatter(
             )  # fmt: skip
         attrs = {"pattern": _pattern(run, mask_pattern)}
         return run.compute.apply("scatter_columns", (_tile(run, "pl.scatter", dst), x), attrs)
-    if isinstance(dim, (Tile, Tensor)):
-        if src is not None:
-            raise _wrong(
-                run, "pl.scatter of tiles takes a destination, a source and flat indexes", "a fourth operand",
-                "pl.scatter(dst, src, indexes), or pl.scatter(x, dim=-1, index=i, src=s)",
-            )  # fmt: skip
-        return tile_scatter(x, dim, index)
-    if dim not in (-1, x.ndim - 1) or index is None or src is None:
-        raise _wrong(run, "pl.scatter goes along the last axis", f"dim {dim}", "pl.scatter(x, dim=-1, index=i, src=s)")
+    if not isinstance(dim, int) or dim not in (-1, x.ndim - 1) or index is None or src is None:
+        raise _wrong(
+            run, "pl.scatter goes along the last axis", f"dim {dim!r}", "pl.scatter(x, dim=-1, index=i, src=s)"
+        )
     return run.compute.apply("scatter", (x, index, src), {})
 
 

@@ -1,7 +1,8 @@
 """Operand names: `pl.store(t, offsets=[0, 0], output_tensor=out)`.
 
 The same operator names its operands differently as `pl.x`, `pl.tensor.x` and `pl.tile.x`. The tables give the names of
-each space in order; a call that names operands is turned into the positional call before the operator sees it
+each space in order; a call that names operands is turned into the positional call before the operator sees it, and
+operands of the dialect that a space does not take are refused
 (names: pypto, python/pypto/language/op/{unified,tensor,tile}_ops.py).
 """
 
@@ -11,6 +12,8 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from pto_sim.language.dialects import check_level, refused_level
 
 _BINARY = (
     "add sub mul part_add part_mul part_max part_min fmod fmods maximum minimum and_ ands or_ ors shl shls shr shrs "
@@ -85,7 +88,20 @@ _TENSOR = {
     "gather_row": "acc src dst_offset src_offset shapes transpose",
     "no_dep": "tensor",
 }
+_TILES_ONLY = {
+    "matmul_bias": "lhs rhs bias",
+    "gemv": "lhs rhs acc_phase",
+    "gemv_acc": "acc lhs rhs acc_phase",
+    "gemv_bias": "lhs rhs bias acc_phase",
+    "prelu": "tile slope tmp",
+    "lrelu": "tile slope",
+    "addc subc addsc subsc": "lhs rhs rhs2",
+    "sel": "mask lhs rhs tmp",
+    "sels": "mask src tmp scalar",
+    "gatherb": "src offset",
+}
 _TILE = {
+    **_TILES_ONLY,
     _UNARY + " transpose_view": "tile",
     "rsqrt": "tile tmp",
     "log recip": "tile high_precision",
@@ -102,30 +118,20 @@ _TILE = {
     "part_add part_mul part_max part_min": "src0 src1",
     "matmul_acc": "acc lhs rhs init_cond",
     "batch_matmul_acc": "acc lhs rhs",
-    "matmul_bias": "lhs rhs bias",
-    "gemv": "lhs rhs acc_phase",
-    "gemv_acc": "acc lhs rhs acc_phase",
-    "gemv_bias": "lhs rhs bias acc_phase",
     "row_expand": "target row_vec",
     _ROW_EXPANDS: "tile row_vec",
     "row_expand_add": "tile row_vec tmp",
     "col_expand": "target col_vec",
     _COL_EXPANDS: "tile col_vec",
-    "prelu": "tile slope tmp",
-    "lrelu": "tile slope",
-    "addc subc addsc subsc": "lhs rhs rhs2",
-    "sel": "mask lhs rhs tmp",
-    "sels": "mask src tmp scalar",
     "extract": "src index_row index_col shape",
     "load": "tensor offsets shapes valid_shape target_memory clamp",
     "store": "tile offsets output_tensor shapes",
     "move": "tile target_memory blayout slayout",
     "gather_row": "dst src dst_offset src_offset shapes transpose",
-    "gatherb": "src offset",
 }
 OPERAND_NAMES = "__operand_names__"
 """Attribute of an operator that holds its operands' names, in order: what a static check of its calls must know."""
-_SPACES: Mapping[str, Mapping[str, str]] = {"pl": _UNIFIED, "pl.tensor": _TENSOR, "pl.tile": _TILE}
+_SPACES: Mapping[str, Mapping[str, str]] = {"pl": {**_UNIFIED, **_TILES_ONLY}, "pl.tensor": _TENSOR, "pl.tile": _TILE}
 
 
 def operand_names(space: str) -> dict[str, tuple[str, ...]]:
@@ -140,10 +146,10 @@ def operand_names(space: str) -> dict[str, tuple[str, ...]]:
 def named_calls(space: str, functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """Those of `functions` that have operand names in `space`, taking their operands by those names too."""
     names = operand_names(space)
-    return {name: _by_name(function, names[name]) for name, function in functions.items() if name in names}
+    return {name: _by_name(function, names[name], space, name) for name, function in functions.items() if name in names}
 
 
-def _by_name(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+def _by_name(function: Callable[..., Any], names: tuple[str, ...], space: str, name: str) -> Callable[..., Any]:
     parameters = list(inspect.signature(function).parameters.values())
     own = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -152,8 +158,12 @@ def _by_name(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[.
     keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     wanted = [name for name in names if name not in keywords] if takes_any else []
 
+    called, refused = f"{space}.{name}", refused_level(space, name)
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if refused:
+            check_level(called, refused, (*args, *kwargs.values()))
         if kwargs:
             if takes_any:
                 args = (*args, *(kwargs.pop(name) for name in wanted[len(args) :] if name in kwargs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pto_sim.language import cube, indexed, operators, padding, selection, storage
+from pto_sim.language.dialects import operators_of
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
 from pto_sim.language.tensor_views import view
@@ -20,12 +21,7 @@ def dim(x: Any, axis: int) -> int:
 
 _MODULES = (operators, storage, padding, cube, selection, indexed)
 create = storage.create_tensor
-_FORMS = {
-    name: value
-    for module in _MODULES
-    for name, value in vars(module).items()
-    if callable(value) and not name.startswith("_") and not isinstance(value, type)
-}
+_FORMS = operators_of("pl.tensor", _MODULES)
 _FORMS["ci"] = _FORMS["arange"]
 _FORMS["view"] = view
 _FORMS.update(named_calls("pl.tensor", _FORMS))

@@ -9,6 +9,7 @@ from typing import Any
 from pto_sim.engine.run import require_run
 from pto_sim.engine.tile import Tile
 from pto_sim.language import cube, indexed, operators, padding, pipes, scalars, selection, statements, storage
+from pto_sim.language.dialects import operators_of
 from pto_sim.language.names import unknown_name
 from pto_sim.language.operand_names import named_calls
 from pto_sim.program.errors import UnsupportedError
@@ -52,12 +53,7 @@ def _tile_form(function: Callable[..., Any]) -> Callable[..., Any]:
     return form
 
 
-_FORMS = {
-    name: _tile_form(value)
-    for module in _MODULES
-    for name, value in vars(module).items()
-    if callable(value) and not name.startswith("_") and not isinstance(value, type)
-}
+_FORMS = {name: _tile_form(value) for name, value in operators_of("pl.tile", _MODULES).items()}
 _FORMS["create"] = _FORMS["create_tile"]
 _FORMS["gather"] = _tile_form(indexed.tile_gather)
 _FORMS["scatter"] = _tile_form(indexed.tile_scatter)

@@ -296,7 +296,7 @@ _BINARY: dict[str, tuple[str, Any]] = {
     "max": ("maximum", pl.maximum), "min": ("minimum", pl.minimum), "and": ("and_", pl.tile.and_),
     "or": ("or_", pl.tile.or_), "shl": ("shl", pl.tile.shl), "shr": ("shr", pl.tile.shr),
     "fmod": ("fmod", pl.fmod), "rem": ("rem", lambda x, y: pl.rem(x, y, _tmp(x))),
-    "xor": ("xor_", lambda x, y: pl.tile.xor_(x, y, _tmp(x))),
+    "xor": ("xor_", lambda x, y: pl.tile.xor(x, y, _tmp(x))),
     "prelu": ("prelu", lambda x, y: pl.prelu(x, y, pl.create_tile([x.shape[0] + 1, x.shape[1]], dtype=pl.UINT8))),
 }  # fmt: skip
 _NO_SCRATCH = [("col", op) for op in ("max", "min", "prod")]
@@ -309,7 +309,6 @@ KERNELS: dict[str, tuple[str, Reproduction]] = {
     **{name: (row, _plain(function, 1)) for name, (row, function) in _UNARY.items()},
     "not": ("not_", _plain(pl.tile.not_, 1)),
     "lrelu": ("lrelu", _plain(pl.lrelu, 1, scalar=True)),
-    "rdivs": ("rdivs", _plain(pl.tile.rdivs, 1, scalar=True)),
     "addc": ("addc", _plain(pl.addc, 3)),
     "subc": ("subc", _plain(pl.subc, 3)),
     **{

@@ -32,6 +32,7 @@ _FUSED = "no operator emits the instruction; `pto_sim.numerics.fused`"
 _ACC = "an accumulator of any content cannot be made; `pto_sim.numerics.fixpipe`"
 _NOTES = {
     **dict.fromkeys(("axpy", "fusedmuladd", "fusedmuladdrelu", "muladddst", "subrelu"), _FUSED),
+    "rdivs": "no operator emits the instruction; `pto_sim.numerics`",
     **dict.fromkeys(("store_acc", "store_acc_add", "store_acc_relu"), _ACC),
     "matmul_acc": "an accumulator of any content cannot be made",
     "cmp32": "masks of the language are UINT8",

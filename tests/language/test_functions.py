@@ -25,7 +25,7 @@ def named_operands(x: pl.Tensor, out: pl.Out[pl.Tensor]):
     t = pl.load(tensor=x, offsets=[0, 0], shapes=[8, 16])
     total = pl.row_sum(t, tmp_tile=pl.tile.create(shape=[8, 16], dtype=pl.FP32))
     t = pl.tile.row_expand_sub(tile=t, row_vec=total)
-    t = pl.tile.maximum(lhs=t, rhs=pl.tile.exp(tile=pl.tensor.full(shape=[8, 16], dtype=pl.FP32, value=0.0)))
+    t = pl.tile.maximum(lhs=t, rhs=pl.tile.exp(tile=pl.tile.full(shape=[8, 16], dtype=pl.FP32, value=0.0)))
     return pl.store(t, offsets=[0, 0], output_tensor=out)
 
 

@@ -220,7 +220,7 @@ def gathered_from_a_part(
     x: pl.Tensor[[8, 16], pl.FP32], index: pl.Tensor[[8, 8], pl.INT32], out: pl.Out[pl.Tensor[[8, 8], pl.FP32]]
 ):
     with pl.at(level=pl.Level.CORE_GROUP):
-        part = pl.load(x, [0, 0], [8, 16], valid_shape=[8, 10])
+        part = pl.slice(x, [8, 16], [0, 0], valid_shape=[8, 10])
         out[:] = pl.gather(part, dim=-1, index=index[:, :])
 
 
@@ -236,7 +236,7 @@ def gathered_by_a_part(
     x: pl.Tensor[[8, 16], pl.FP32], index: pl.Tensor[[8, 8], pl.INT32], out: pl.Out[pl.Tensor[[8, 8], pl.FP32]]
 ):
     with pl.at(level=pl.Level.CORE_GROUP):
-        part = pl.load(index, [0, 0], [8, 8], valid_shape=[5, 8])
+        part = pl.slice(index, [8, 8], [0, 0], valid_shape=[5, 8])
         out[:] = pl.gather(x[:, :], dim=-1, index=part)
 
 

@@ -25,7 +25,7 @@ SIZE = pl.Scalar[pl.INT64]
 def picked(x: pl.Tensor[[8, 32], pl.FP32], rows: SIZE, columns: SIZE, out: pl.InOut[pl.Tensor[[8, 16], pl.FP32]]):
     with pl.at(level=BLOCK):
         tile = pl.load(x, [0, 0], [8, 32], valid_shape=[rows, columns])
-        pl.store(pl.gather(tile, mask_pattern=pl.tile.MaskPattern.P1010), [0, 0], out)
+        pl.store(pl.tile.gather_mask(tile, mask_pattern=pl.tile.MaskPattern.P1010), [0, 0], out)
 
 
 @pytest.mark.parametrize("profile", ["a2a3", "cpu-sim"])

@@ -126,8 +126,29 @@ def test_a_scalar_form_refuses_a_tile(call: str, tmp_path: Path) -> None:
 
 
 def test_a_scatter_names_an_operand_that_it_would_leave_out(tmp_path: Path) -> None:
-    error = _error("pl.scatter(t, t, t, t)", tmp_path)
+    error = _error("pl.scatter(x, x, x, x)", tmp_path)
     assert (error.code, error.site and error.site.line) == ("PTO206", 8)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pl.gather(t, dim=-1, index=x)", "pl.scatter(x, dim=-1, index=x, src=t)", "pl.tensor.add(t, t)",
+        "pl.tile.add(x[:, :], 1.0)", "pl.relu(x[:, :])", "pl.lrelu(x[:, :], 0.1)", "pl.addc(t, t, x[:, :])",
+    ],
+)  # fmt: skip
+def test_an_operator_of_one_dialect_refuses_the_other(call: str, tmp_path: Path) -> None:
+    error = _error(call, tmp_path)
+    assert (error.code, error.site and error.site.line) == ("PTO249", 8)
+    assert "tiles" in str(error) or "tensors" in str(error)
+
+
+@pytest.mark.parametrize(
+    "call", ["pl.tensor.relu(t)", "pl.tensor.load(x, [0, 0], [16, 32])", "pl.tile.create_tensor([8, 8], pl.FP32)"]
+)
+def test_a_namespace_has_the_operators_of_its_dialect(call: str, tmp_path: Path) -> None:
+    error = _error(call, tmp_path)
+    assert (error.code, error.site and error.site.line) == ("PTO201", 8)
 
 
 _SOURCE = """
