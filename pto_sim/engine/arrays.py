@@ -13,6 +13,7 @@ from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
     from pto_sim.engine.run import Run
+    from pto_sim.engine.scopes import Place
 
 
 class Array:
@@ -51,6 +52,14 @@ class Array:
             self.check_alive()
             return TaskId(value.index, self.run.scopes.place())
         return value
+
+    def carried_to(self, place: Place) -> Array:
+        """What a loop or a branch carries on of it: an array with the same slots, which belongs to `place`."""
+        if self._bound is None or (self._bound.scope is not None and self._bound.scope.closed):
+            return self
+        result = Array(self.run, len(self._values), self.dtype)
+        result._values, result._bound = [slot_of(value) for value in self._values], place
+        return result
 
     def check_alive(self) -> None:
         """Raises KernelError (PTO266) if the array's scope, iteration or arm has closed."""
@@ -91,3 +100,15 @@ class Array:
 def slot_of(value: Any) -> Any:
     """What a slot of an array or of a carried array holds: a task id lives as long as the array."""
     return TaskId(value.index) if isinstance(value, TaskId) else value
+
+
+def carried_to(value: Any, place: Place) -> Any:
+    """A value that a loop or branch carries on: a task id, or an array of them, is bound anew at `place`.
+
+    One whose scope has closed stays what it is.
+    """
+    if isinstance(value, Array):
+        return value.carried_to(place)
+    if not isinstance(value, TaskId) or value.place is None or (value.place.scope and value.place.scope.closed):
+        return value
+    return TaskId(value.index, place)

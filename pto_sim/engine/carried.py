@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pto_sim.engine.arrays import carried_to
 from pto_sim.engine.settled import unsettled
-from pto_sim.engine.task_id import TaskId
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.turns import Turns
 from pto_sim.program.errors import KernelError
@@ -14,7 +14,6 @@ from pto_sim.program.errors import KernelError
 if TYPE_CHECKING:
     from pto_sim.engine.control import LoopRange
     from pto_sim.engine.run import Run
-    from pto_sim.engine.scopes import Place
 
 
 class CarriedShapes:
@@ -64,13 +63,6 @@ class CarriedShapes:
         )
 
 
-def _outside(value: Any, place: Place) -> Any:
-    """A yielded value: a task id is bound where the loop stands, unless its scope has closed."""
-    if not isinstance(value, TaskId) or value.place is None or (value.place.scope and value.place.scope.closed):
-        return value
-    return TaskId(value.index, place)
-
-
 class CarryingLoop:
     """`for i, (x,) in pl.range(n, init_values=(a,)):` with `y = pl.yield_(v)` at the end of the body."""
 
@@ -96,7 +88,7 @@ class CarryingLoop:
                     values=f"{len(self.carried)} against {len(before)}",
                     hint="yield one value for each carried name",
                 )
-            self.carried = shapes.settle(tuple(_outside(value, place) for value in self.carried))
+            self.carried = shapes.settle(tuple(carried_to(value, place) for value in self.carried))
 
     def check(self, condition: Any) -> None:
         """pl.cond belongs to pl.while_."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pto_sim.engine.lanes import LaneScalar
+from pto_sim.engine.scalar_operands import check_scalar_operand
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.numerics.optable import OpRow
@@ -22,11 +24,13 @@ _SHIFTS = ("shl", "shr")
 
 
 def check_operands(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
-    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO202 for values."""
+    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO202 for values, PTO267 for an index."""
     if row.shape_rule in _ONE_LEVEL:
         _one_level(run, row, operands)
     if row.unit == "M":
         _transposes(run, row, operands, attrs)
+    if len(operands) > 1 and isinstance(operands[0], (Tile, Tensor)) and isinstance(operands[1], (int, LaneScalar)):
+        check_scalar_operand(run, row.name, operands[0].dtype)
     if row.name in _SHIFTS and isinstance(operands[1], int) and operands[1] < 0:
         raise KernelError(
             "PTO202",

@@ -25,6 +25,7 @@ from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
 from pto_sim.engine.mistaken_calls import MISTAKES, mistaken_call
 from pto_sim.engine.recorder import Recorder, accessed, cut_short
+from pto_sim.engine.scalar_operands import ScalarOperand
 from pto_sim.engine.scopes import Body, ScopeStack
 from pto_sim.engine.settled import SettledInt
 from pto_sim.engine.storage import Tensor
@@ -47,7 +48,8 @@ _current: ContextVar[Run | None] = ContextVar("pto_sim_run", default=None)
 class FunctionFacts(NamedTuple):
     """What the engine must know about the function that is running.
 
-    fills: lines of scalar writes that are one store of a constant: (iterations, axis).
+    fills: lines of scalar writes that are one store of a constant: (iterations, axis). scalars: the type of the number
+    that an operator of a line takes, where the source shows it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class FunctionFacts(NamedTuple):
     barriers: bool = False
     notes: tuple[SourceNote, ...] = ()
     fills: Mapping[int, tuple[int, int]] = MappingProxyType({})
+    scalars: Mapping[tuple[int, str], ScalarOperand] = MappingProxyType({})
 
 
 class CoreTurn(NamedTuple):
@@ -150,6 +153,11 @@ class Run:
         count, axis = self._functions[-1].fills.get(self.site().line, (0, 0)) if self._functions else (0, 0)
         later = tensor.shape[axis + 1 :]
         return count > 0 and count * tensor.dtype.nbytes % 32 == 0 and all(extent == 1 for extent in later)
+
+    def scalar_operand(self, operator: str) -> ScalarOperand | None:
+        """The type of the number that `operator` takes at this line, None if the source does not show it."""
+        known = self._functions[-1].scalars if self._functions else None
+        return known.get((self.recorder.sites[self.here()].line, operator)) if known else None
 
     def _author_frame(self) -> Any:
         frame: Any = sys._getframe(2)

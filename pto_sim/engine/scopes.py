@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pto_sim.engine.arrays import carried_to
 from pto_sim.engine.storage import Storage
-from pto_sim.engine.task_id import TaskId
 from pto_sim.program.errors import KernelError
 
 if TYPE_CHECKING:
@@ -77,11 +77,8 @@ class ScopeStack:
         return f"it was launched in {what} at {sites[place.body.site]}"
 
     def carried(self, value: Any) -> Any:
-        """A value that a loop or branch carries on: a task id is bound anew, here, unless its scope has closed."""
-        if not isinstance(value, TaskId) or value.place is None:
-            return value
-        scope = value.place.scope
-        return value if scope is not None and scope.closed else TaskId(value.index, self.place())
+        """A value that a loop or branch carries on from here."""
+        return carried_to(value, self.place())
 
     def own(self, storage: Storage) -> None:
         """The innermost scope that frees memory owns `storage`. A manual scope is transparent for tensors."""

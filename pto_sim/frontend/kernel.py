@@ -12,6 +12,7 @@ from typing import Any
 
 from pto_sim.engine.run import FunctionFacts, current_run
 from pto_sim.engine.runtime import KERNEL_RUNTIME
+from pto_sim.engine.scalar_operands import ScalarOperand
 from pto_sim.engine.storage import Tensor as TensorHandle
 from pto_sim.frontend.annotations import ScalarType, TensorType, caller_site
 from pto_sim.frontend.binding import (
@@ -23,10 +24,12 @@ from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.constant_fills import constant_fills
 from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import DynVar, Extents, plain
-from pto_sim.frontend.legality import check_source
+from pto_sim.frontend.foreign_calls import foreign_calls
+from pto_sim.frontend.legality import check_source, raise_first
 from pto_sim.frontend.names import bound_names, leaves_flow_to_python, parameter_names
 from pto_sim.frontend.reach import closure_values, free_names, named_kernels, surroundings_of, visible
 from pto_sim.frontend.rewrite import rewrite
+from pto_sim.frontend.scalar_types import ScalarTypes
 from pto_sim.frontend.source import function_tree
 from pto_sim.frontend.syntax_nodes import RUNTIME
 from pto_sim.frontend.task_touches import Place, TaskTouches, task_touches
@@ -48,9 +51,11 @@ class KernelFunction(KernelCallee):
     """A function of the kernel language: its parameters, its source, and its rewritten forms.
 
     owns_outputs: its outputs are buffers of the caller, not names that stand for the caller's variables.
+    typed_scalars: its scalar parameters are variables of their declared type, not constants or the caller's expressions.
     """
 
     owns_outputs = True
+    typed_scalars = False
 
     def __init__(self, function: Callable[..., Any], auto_scope: bool) -> None:
         if not isinstance(function, types.FunctionType):
@@ -123,6 +128,8 @@ class KernelFunction(KernelCallee):
         """Raises KernelError for the first static rule that the source breaks."""
         if not self._checked:
             check_source(self.tree, surroundings_of(self), self.site.file)
+            found = [*self.scalar_types.mixed(), *foreign_calls(self.tree, self.constants)]
+            raise_first(iter(found), self.site.file, self.name)
             self._checked = True
 
     def form(self, variant: Variant) -> Callable[..., Any]:
@@ -143,12 +150,24 @@ class KernelFunction(KernelCallee):
     def facts(self, variant: Variant) -> FunctionFacts:
         """What the engine must know while the function runs."""
         auto_scope = self.auto_scope or variant.scopes == "auto"
-        return FunctionFacts(self.name, auto_scope, self.lockstep, self.barriers, self.notes, self.fills)
+        return FunctionFacts(
+            self.name, auto_scope, self.lockstep, self.barriers, self.notes, self.fills, self.scalar_operands
+        )
 
     @functools.cached_property
     def fills(self) -> dict[int, tuple[int, int]]:
         """Lines of scalar writes that the compiler makes one store of: see `constant_fills`."""
         return constant_fills(self.tree, self.constants)
+
+    @functools.cached_property
+    def scalar_types(self) -> ScalarTypes:
+        """The element types of the scalar expressions in the function's own source."""
+        return ScalarTypes(self.tree, self.parameters, self.constants, not self.typed_scalars)
+
+    @functools.cached_property
+    def scalar_operands(self) -> dict[tuple[int, str], ScalarOperand]:
+        """The type of the number that an operator of a line takes, where the source shows it."""
+        return self.scalar_types.operands()
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:

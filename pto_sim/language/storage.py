@@ -13,6 +13,7 @@ import numpy as np
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.placement import place
 from pto_sim.engine.run import Run, require_run
+from pto_sim.engine.scalar_operands import check_written_number
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import read_element, write_element
@@ -346,6 +347,7 @@ def write(dst: Any, idx: Any, s: Any) -> Any:
     run = require_run("pl.write")
     offsets = tuple(idx) if isinstance(idx, (list, tuple)) else (idx,)
     _same_rank(run, "pl.write", dst, dst.shape, offsets)
+    check_written_number(run, s, dst.dtype)
     if isinstance(dst, Tile):
         write_element(dst, offsets, s)
     else:

@@ -261,6 +261,8 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
         target = str(attrs["target"])
         if target not in STORAGE:
             raise OpTypeError(f"{row.name} has no target type {target}", f"{main} to {target}", "see the cast table")
+        if target == main:  # a conversion to the same type may corrupt values (pypto: src/ir/op/tile_ops/unary.cpp)
+            raise OpTypeError(f"{row.name} changes the element type", f"{main} to {target}", "use the value as it is")
         return target
     if row.out_dtype_rule in ("attr", "reinterpreted"):
         return str(attrs["dtype"])

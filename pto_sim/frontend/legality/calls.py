@@ -147,11 +147,14 @@ class _Discipline:
             dead.update(other)
         elif isinstance(node, (ast.For, ast.While)):
             yield from self._reads(node.iter if isinstance(node, ast.For) else node.test, dead)
-            first = dict(dead)
+            rebound = bound_names([node.target]) if isinstance(node, ast.For) else set()
+            first = {name: line for name, line in dead.items() if name not in rebound}
             for _ in self.block(node.body, first):
                 pass
             self._said -= {said for said in self._said if said[1] >= node.lineno}
             dead.update(first)  # a second iteration sees what the first one wrote
+            for name in rebound:  # but each has carried values of its own
+                dead.pop(name, None)
             yield from self.block(node.body, dead)
         elif isinstance(node, ast.With):
             for item in node.items:

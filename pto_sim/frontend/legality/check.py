@@ -73,7 +73,13 @@ def style_problems(function: ast.FunctionDef, around: Surroundings) -> Iterator[
 
 def check_source(function: ast.FunctionDef, around: Surroundings, file: str) -> None:
     """Raises KernelError for the first violation, by line."""
-    found = min(problems(function, around), key=lambda p: p.line, default=None)
-    if found is not None:
-        site = Site(file, found.line, function.name)
-        raise KernelError(found.code, found.rule, site=site, values=found.values, hint=found.hint)
+    raise_first(problems(function, around), file, function.name)
+
+
+def raise_first(found: Iterator[Problem], file: str, function: str) -> None:
+    """Raises KernelError for the first of some violations, by line."""
+    first = min(found, key=lambda p: p.line, default=None)
+    if first is not None:
+        raise KernelError(
+            first.code, first.rule, site=Site(file, first.line, function), values=first.values, hint=first.hint
+        )

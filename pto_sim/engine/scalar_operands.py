@@ -1,0 +1,54 @@
+"""The element types of numbers that operators take.
+
+pypto: python/pypto/ir/utils.py (_check_not_index_scalar); src/ir/op/tensor_ops/memory.cpp and tile_ops/memory.cpp
+(tensor.write and tile.write: the value has the type of what it is written to).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pto_sim.program.dtypes import DTYPES, DataType
+from pto_sim.program.errors import KernelError
+
+if TYPE_CHECKING:
+    from pto_sim.engine.run import Run
+
+_INDEX = DTYPES["INDEX"]
+
+
+class ScalarOperand(NamedTuple):
+    """The type of a scalar expression. literal: its value is written in the source."""
+
+    dtype: DataType
+    literal: bool = False
+
+
+def check_scalar_operand(run: Run, name: str, dtype: DataType) -> None:
+    """The number that pl.<name> takes with a tile of `dtype`. Raises KernelError (PTO267) for an index."""
+    known = run.scalar_operand(name)
+    if known is None or known.literal or known.dtype is not _INDEX:
+        return
+    target = dtype if dtype.kind in ("int", "uint") else DTYPES["INT32"]
+    raise KernelError(
+        "PTO267",
+        f"pl.{name} takes a number of an element type, and this one is an index",
+        site=run.site(),
+        values=f"INDEX: a loop variable, a block index, or what follows from one; the tile holds {dtype.name}",
+        hint=f"pl.{name}(tile, pl.cast(value, pl.{target.name}))",
+    )
+
+
+def check_written_number(run: Run, value: Any, dtype: DataType) -> None:
+    """The number that pl.write stores among elements of `dtype`. Raises KernelError (PTO267) for another type."""
+    known = run.scalar_operand("write")
+    if known is None or known.dtype is dtype:
+        return
+    kind = "an integer in the source is an INDEX" if known.dtype is _INDEX else f"the value is {known.dtype.name}"
+    raise KernelError(
+        "PTO267",
+        "pl.write stores a number of the element type",
+        site=run.site(),
+        values=f"{kind}, the elements are {dtype.name}",
+        hint=f"pl.cast({value if known.literal else 'value'}, pl.{dtype.name})",
+    )
