@@ -56,7 +56,7 @@ class Memory:
                 place(run, target, value, window.offsets)
                 return
         run.task_core("an assignment to a tensor's elements")
-        window = parse_subscript(run, target.shape, index)
+        window, source = parse_subscript(run, target.shape, index), value
         if isinstance(value, Tensor):
             value = self.materialize(value)
         if not isinstance(value, Tile) or len(window.dropped) == target.ndim:
@@ -67,14 +67,36 @@ class Memory:
                 values=f"{target!r}, right-hand side {value!r}",
                 hint="pl.write(x, [i, j], s), or slices on the left: x[i : i + 1, j : j + 8] = tile",
             )
-        self._check_window_shape(window, value)
+        self._check_level(target, value, source)
+        self._check_window_shape(window, value, isinstance(target, Tile))
         if isinstance(target, Tile):
             self.update_tile(target, window, value)
         else:
             run.transfers.store(target, window.offsets, window.sizes, value)
 
-    def _check_window_shape(self, window: Window, value: Tile) -> None:
+    def _check_level(self, target: Tensor | Tile, value: Tile, source: Any) -> None:
+        """A tensor takes tensors, a tile tiles (pypto: ast_parser.py, _parse_subscript_assignment)."""
+        tile = isinstance(target, Tile) and target.explicit
+        if tile == value.explicit:
+            return
+        raise KernelError(
+            "PTO249",
+            f"a window of a {'tile' if tile else 'tensor'} takes {'tiles' if tile else 'tensors'}",
+            site=self.run.site(),
+            values=f"{target!r}[...] = {source!r}",
+            hint="pl.load the tensor first" if tile else "pl.store(tile, [row, column], tensor)",
+        )
+
+    def _check_window_shape(self, window: Window, value: Tile, of_tile: bool) -> None:
         shape = window.result_shape()
+        if value.ndim != len(shape) and not (of_tile and value.ndim == 2 > len(shape)):
+            raise KernelError(
+                "PTO202",
+                "a value has a dimension for each slice of the window that it is assigned to",
+                site=self.run.site(),
+                values=f"{len(shape)} slices, value {list(value.shape)}",
+                hint="a plain index takes its axis away: write x[i : i + 1, :] for a value [1, n]",
+            )
         if value.valid is not None and _squeezed(shape) == _squeezed(value.valid):
             return
         if shape != value.shape and _squeezed(shape) != _squeezed(value.shape):
@@ -128,14 +150,18 @@ class Memory:
         else:
             box: Any = (slice(None), *(slice(o, o + s) for o, s in zip(window.offsets, window.sizes, strict=True)))
             out = data[box]
-        shape = window.result_shape()
+        kept = window.result_shape()
+        # A tile has two dimensions on chip: what is left of one is a row (pypto: tile_ops/transform.cpp, tile.slice).
+        units = (1,) * (2 - len(kept)) if tile.explicit and window.dropped else ()
+        shape = (*units, *kept)
         if shape != window.sizes:
             out = out.reshape(out.shape[0], *shape)
         view = self._record_view("slice", core, tile, out, shape)
         if tile.space == "acc":
             view.window = (tile, window)
         if tile.valid is not None:
-            view.valid = window_box(run, tile.valid, window)
+            box = window_box(run, tile.valid, window)
+            view.valid = None if box is None else (*units, *box)
         return view
 
     def _record_view(self, op: str, core: Any, tile: Tile, out: np.ndarray, shape: tuple[int, ...]) -> Tile:

@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 
 _ONE_LEVEL = ("same", "same_or_row", "row_vector", "col_vector", "matmul", "matmul_acc", "concat")
 _SHIFTS = ("shl", "shr")
+_NUMBER_LESS = ("INT8", "INT16", "INT32", "FP16", "FP32", "BF16")
 
 
 def check_operands(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
-    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO202 for values, PTO267 for an index."""
+    """Raises KernelError: PTO249 for tiles mixed with tensors, PTO202 for values, PTO269 for an index."""
     if row.shape_rule in _ONE_LEVEL:
         _one_level(run, row, operands)
     if row.unit == "M":
         _transposes(run, row, operands, attrs)
-    if len(operands) > 1 and isinstance(operands[0], (Tile, Tensor)) and isinstance(operands[1], (int, LaneScalar)):
+    if (
+        len(operands) > 1
+        and isinstance(operands[0], (Tile, Tensor))
+        and isinstance(operands[1], (int, float, LaneScalar))
+    ):
         check_scalar_operand(run, row.name, operands[0].dtype)
+        _number_less(run, row, operands[0])
     if row.name in _SHIFTS and isinstance(operands[1], int) and operands[1] < 0:
         raise KernelError(
             "PTO202",
@@ -38,6 +44,18 @@ def check_operands(run: Run, row: OpRow, operands: Sequence[Any], attrs: Mapping
             site=run.site(),
             values=f"got {operands[1]}",
             hint=f"pl.{'shr' if row.name == 'shl' else 'shl'}(x, {-operands[1]})",
+        )
+
+
+def _number_less(run: Run, row: OpRow, tile: Tile | Tensor) -> None:
+    """A number taken from a tile: the instruction has fewer types than that of two tiles (elementwise.cpp, subs)."""
+    if row.name == "sub" and tile.dtype.name not in _NUMBER_LESS:
+        raise KernelError(
+            "PTO202",
+            f"pl.sub of a number does not take {tile.dtype.name}",
+            site=run.site(),
+            values=f"operand {tile!r}",
+            hint=f"pl.add the negative number, or cast to one of {', '.join(_NUMBER_LESS)}",
         )
 
 

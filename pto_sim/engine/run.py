@@ -19,6 +19,7 @@ import numpy as np
 from pto_sim.engine.arguments import EntryArgument, EntryKernel
 from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
+from pto_sim.engine.declared import DeclaredValue
 from pto_sim.engine.entry_tensors import entry_tensor
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
@@ -49,7 +50,7 @@ class FunctionFacts(NamedTuple):
     """What the engine must know about the function that is running.
 
     fills: lines of scalar writes that are one store of a constant: (iterations, axis). scalars: the type of the number
-    that an operator of a line takes, where the source shows it.
+    that an operator of a line takes, where the source shows it. declared: what annotations say of the values of a line.
     """
 
     name: str
@@ -59,6 +60,7 @@ class FunctionFacts(NamedTuple):
     notes: tuple[SourceNote, ...] = ()
     fills: Mapping[int, tuple[int, int]] = MappingProxyType({})
     scalars: Mapping[tuple[int, str], ScalarOperand] = MappingProxyType({})
+    declared: Mapping[int, DeclaredValue] = MappingProxyType({})
 
 
 class CoreTurn(NamedTuple):
@@ -158,6 +160,11 @@ class Run:
         """The type of the number that `operator` takes at this line, None if the source does not show it."""
         known = self._functions[-1].scalars if self._functions else None
         return known.get((self.recorder.sites[self.here()].line, operator)) if known else None
+
+    def declared_value(self) -> DeclaredValue | None:
+        """What an annotation says of the value that is assigned at this line, None if there is none."""
+        declared = self._functions[-1].declared if self._functions else None
+        return declared.get(self.recorder.sites[self.here()].line) if declared else None
 
     def _author_frame(self) -> Any:
         frame: Any = sys._getframe(2)

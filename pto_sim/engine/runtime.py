@@ -8,6 +8,7 @@ from typing import Any
 from pto_sim.engine.aiv_lanes import SplitAiv
 from pto_sim.engine.carried import CarriedShapes
 from pto_sim.engine.control import Branch, Loop, LoopRange
+from pto_sim.engine.declared import check_declared
 from pto_sim.engine.lanes import division_by_zero, logical, logical_not
 from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
@@ -40,6 +41,15 @@ class KernelRuntime:
         if isinstance(loop, LoopRange):
             loop.settled = is_settled(operands)
         return loop
+
+    @staticmethod
+    def annotated(value: Any) -> Any:
+        """A value whose name has an annotation."""
+        run = require_run("an assignment")
+        declared = run.declared_value()
+        if declared is not None:
+            check_declared(run, value, declared)
+        return value
 
     @staticmethod
     def derived(value: Any, operands: tuple[Any, ...]) -> Any:

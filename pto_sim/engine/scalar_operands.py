@@ -1,7 +1,8 @@
 """The element types of numbers that operators take.
 
 pypto: python/pypto/ir/utils.py (_check_not_index_scalar); src/ir/op/tensor_ops/memory.cpp and tile_ops/memory.cpp
-(tensor.write and tile.write: the value has the type of what it is written to).
+(tensor.write and tile.write: the value has the type of what it is written to);
+src/codegen/pto/pto_scalar_expr_codegen.cpp (casts).
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ class ScalarOperand(NamedTuple):
 
 
 def check_scalar_operand(run: Run, name: str, dtype: DataType) -> None:
-    """The number that pl.<name> takes with a tile of `dtype`. Raises KernelError (PTO267) for an index."""
+    """The number that pl.<name> takes with a tile of `dtype`. Raises KernelError (PTO269) for an index."""
     known = run.scalar_operand(name)
     if known is None or known.literal or known.dtype is not _INDEX:
         return
     target = dtype if dtype.kind in ("int", "uint") else DTYPES["INT32"]
     raise KernelError(
-        "PTO267",
+        "PTO269",
         f"pl.{name} takes a number of an element type, and this one is an index",
         site=run.site(),
         values=f"INDEX: a loop variable, a block index, or what follows from one; the tile holds {dtype.name}",
@@ -40,15 +41,29 @@ def check_scalar_operand(run: Run, name: str, dtype: DataType) -> None:
 
 
 def check_written_number(run: Run, value: Any, dtype: DataType) -> None:
-    """The number that pl.write stores among elements of `dtype`. Raises KernelError (PTO267) for another type."""
+    """The number that pl.write stores among elements of `dtype`. Raises KernelError (PTO269) for another type."""
     known = run.scalar_operand("write")
     if known is None or known.dtype is dtype:
         return
     kind = "an integer in the source is an INDEX" if known.dtype is _INDEX else f"the value is {known.dtype.name}"
     raise KernelError(
-        "PTO267",
+        "PTO269",
         "pl.write stores a number of the element type",
         site=run.site(),
         values=f"{kind}, the elements are {dtype.name}",
         hint=f"pl.cast({value if known.literal else 'value'}, pl.{dtype.name})",
+    )
+
+
+def check_scalar_cast(run: Run, target: DataType) -> None:
+    """A number that pl.cast makes a float on a core. Raises KernelError (PTO269) for an index."""
+    known = run.scalar_operand("cast")
+    if run.core is None or target.kind != "float" or known is None or known.literal or known.dtype is not _INDEX:
+        return
+    raise KernelError(
+        "PTO269",
+        "there is no conversion of an index to a float on a core",
+        site=run.site(),
+        values=f"INDEX: a loop variable, a block index, or what follows from one; target {target.name}",
+        hint=f"pl.cast(pl.cast(value, pl.INT32), pl.{target.name})",
     )

@@ -29,7 +29,7 @@ def _fills(loop: ast.For, variable: str, constants: Mapping[str, Any]) -> Iterat
     head = loop.iter
     if not isinstance(head, ast.Call) or called_attribute(head) != "range" or len(head.args) != 1 or head.keywords:
         return
-    count = _constant(head.args[0], constants)
+    count = constant(head.args[0], constants)
     places = [_written_place(statement, constants) for statement in loop.body]
     first = places[0]
     if not isinstance(count, int) or count < 1 or first is None or any(p is None for p in places):
@@ -50,7 +50,7 @@ def _written_place(statement: ast.stmt, constants: Mapping[str, Any]) -> ast.Lis
     assert isinstance(call, ast.Call)
     if len(call.args) != 3 or call.keywords or not isinstance(call.args[1], (ast.List, ast.Tuple)):
         return None
-    return call.args[1] if isinstance(_constant(call.args[2], constants), (int, float)) else None
+    return call.args[1] if isinstance(constant(call.args[2], constants), (int, float)) else None
 
 
 def _unit_step(index: ast.expr, variable: str) -> bool:
@@ -68,17 +68,17 @@ def _uses(node: ast.expr, variable: str) -> bool:
     return any(isinstance(part, ast.Name) and part.id == variable for part in ast.walk(node))
 
 
-def _constant(node: ast.expr, constants: Mapping[str, Any]) -> Any:
+def constant(node: ast.expr, constants: Mapping[str, Any]) -> Any:
     """The number that an expression of literals and constants stands for, else None."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
         return constants.get(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _constant(node.operand, constants)
+        value = constant(node.operand, constants)
         return -value if isinstance(value, (int, float)) else None
     if isinstance(node, ast.BinOp):
-        left, right = _constant(node.left, constants), _constant(node.right, constants)
+        left, right = constant(node.left, constants), constant(node.right, constants)
         if isinstance(left, int) and isinstance(right, int):
             if isinstance(node.op, ast.Mult):
                 return left * right

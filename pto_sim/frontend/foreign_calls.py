@@ -1,7 +1,7 @@
 """Calls of ordinary Python functions with values of the kernel.
 
 The parser knows pl's operators and kernel functions; a helper that it has not decorated it cannot look into
-(pypto: python/pypto/language/parser/ast_parser.py, parse_call). Calls on constants alone are folded, and are left alone.
+(pypto: python/pypto/language/parser/ast_parser.py, parse_call). Calls on constants alone are folded: they may stay.
 """
 
 from __future__ import annotations

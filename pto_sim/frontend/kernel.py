@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from pto_sim.engine.declared import DeclaredValue
 from pto_sim.engine.run import FunctionFacts, current_run
 from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.scalar_operands import ScalarOperand
@@ -22,6 +23,7 @@ from pto_sim.frontend.binding import (
 )
 from pto_sim.frontend.callee import KernelCallee
 from pto_sim.frontend.constant_fills import constant_fills
+from pto_sim.frontend.declared_values import declared_values
 from pto_sim.frontend.dropped_writes import dropped_writes
 from pto_sim.frontend.extents import DynVar, Extents, plain
 from pto_sim.frontend.foreign_calls import foreign_calls
@@ -51,7 +53,7 @@ class KernelFunction(KernelCallee):
     """A function of the kernel language: its parameters, its source, and its rewritten forms.
 
     owns_outputs: its outputs are buffers of the caller, not names that stand for the caller's variables.
-    typed_scalars: its scalar parameters are variables of their declared type, not constants or the caller's expressions.
+    typed_scalars: its scalar parameters are variables of their declared type, not the caller's expressions.
     """
 
     owns_outputs = True
@@ -151,13 +153,19 @@ class KernelFunction(KernelCallee):
         """What the engine must know while the function runs."""
         auto_scope = self.auto_scope or variant.scopes == "auto"
         return FunctionFacts(
-            self.name, auto_scope, self.lockstep, self.barriers, self.notes, self.fills, self.scalar_operands
-        )
+            self.name, auto_scope, self.lockstep, self.barriers, self.notes, self.fills, self.scalar_operands,
+            self.declared,
+        )  # fmt: skip
 
     @functools.cached_property
     def fills(self) -> dict[int, tuple[int, int]]:
         """Lines of scalar writes that the compiler makes one store of: see `constant_fills`."""
         return constant_fills(self.tree, self.constants)
+
+    @functools.cached_property
+    def declared(self) -> dict[int, DeclaredValue]:
+        """What annotations say of the values of a line."""
+        return declared_values(self.tree, self.constants)
 
     @functools.cached_property
     def scalar_types(self) -> ScalarTypes:

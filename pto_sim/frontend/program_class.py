@@ -9,7 +9,7 @@ from typing import Any
 
 from pto_sim.engine.launches import At
 from pto_sim.engine.run import require_run
-from pto_sim.frontend.annotations import TensorType
+from pto_sim.frontend.annotations import TensorType, caller_site
 from pto_sim.frontend.binding import Parameter
 from pto_sim.frontend.core_functions import CoreFunction, GroupFunction
 from pto_sim.frontend.decorator_options import check_options
@@ -18,13 +18,14 @@ from pto_sim.frontend.kernel import InlineKernel, KernelFunction
 from pto_sim.frontend.names import called_attribute
 from pto_sim.frontend.task_functions import InCoreKernel
 from pto_sim.frontend.variants import Variant
-from pto_sim.program.errors import InputError, UnsupportedError
+from pto_sim.program.errors import InputError, KernelError, UnsupportedError
 from pto_sim.program.model import Site
 
 _TASKS = ("incore", "aic", "aiv", "group")
 _ABOVE_CHIP = ("host", "cluster_0", "cluster_1", "cluster_2", "global")
 # What a program has of the compiler's IR (pypto: python/pypto/pypto_core/ir.pyi, class Program).
 _COMPILER_PARTS = ("as_python", "functions", "get_function", "get_global_var", "span", "serialize")
+_NEED_TYPES = ("Tensor", "Tile", "Scalar")
 _PLAIN = ("opaque", "orchestration", "inline", "graph", "spmd")
 
 
@@ -58,6 +59,21 @@ class _Method:
         }
         methods = [getattr(self.program, name, None) for name in sorted(names)]
         return [*found, *(method for method in methods if isinstance(method, KernelFunction))]
+
+    def check(self) -> None:
+        """Raises KernelError as every kernel's check, and PTO257 for a parameter without a type."""
+        site, tree = self.site, self.tree  # type: ignore[attr-defined]
+        for argument in [*tree.args.posonlyargs, *tree.args.args]:
+            missing = argument.annotation is None and argument.arg != "self"
+            if missing or (isinstance(argument.annotation, ast.Attribute) and argument.annotation.attr in _NEED_TYPES):
+                raise KernelError(
+                    "PTO257",
+                    f"parameter '{argument.arg}' of a pl.function has a shape and an element type",
+                    site=Site(site.file, argument.lineno, site.function),
+                    values=f"'{ast.unparse(argument)}' of '{site.function}'",
+                    hint=f"{argument.arg}: pl.Tensor[[M, N], pl.FP32], or pl.Scalar[pl.INT32]",
+                )
+        super().check()  # type: ignore[misc]
 
     @property
     def takes_self(self) -> bool:
@@ -164,6 +180,11 @@ def function(
         raise UnsupportedError(
             "pl.function(external_source=)", site=site, hint="write the same computation with pl operators"
         )
+    if attrs is not None and not (isinstance(attrs, dict) and all(isinstance(key, str) for key in attrs)):
+        raise KernelError(
+            "PTO257", "attrs= is a dict with names as keys", site=caller_site(), values=f"got {attrs!r}",
+            hint='attrs={"split": pl.SplitMode.UP_DOWN}',
+        )  # fmt: skip
     method = _KINDS.get(type, PlainMethod)(decorated, auto_scope)
     method.level, method.kind, method.attrs = level, type, attrs
     return method

@@ -14,6 +14,7 @@ Everything that ordinary Python runs as the language means it stays as it is. Ch
 * a launch tells which elements its `predicate=` reads (`frontend.predicates`), and the first statement of its body
   which run-time scalars it takes from outside and what its arms touch (`frontend.task_touches`);
 * a product that other products alone read says so (`frontend.chained_products`);
+* a value whose name is annotated as a tile or a tensor is compared with its annotation;
 * a `pl.split_aiv` region knows whether its body names its crossings, a `tpop` what its annotation declares.
 
 Line numbers are those of the file: a debugger stops, and a traceback points, at the author's line.
@@ -29,6 +30,7 @@ from types import MappingProxyType
 from pto_sim.frontend.branch_tests import Test, test_ends
 from pto_sim.frontend.chained_products import mark_chained_products
 from pto_sim.frontend.declared_calls import declared_call, task_names
+from pto_sim.frontend.declared_values import annotated_kind
 from pto_sim.frontend.names import (
     bound_names,
     called_attribute,
@@ -142,6 +144,9 @@ class _Rewriter:
             return self._assign(node)
         if isinstance(node, ast.AnnAssign) and node.value is not None and called_attribute(node.value) in _POPS:
             node.value = at(node.value, declared_call(node.value, node.annotation))
+        elif isinstance(node, ast.AnnAssign) and node.value is not None and annotated_kind(node.annotation):
+            node.value = at(node.value, call("annotated", self._expression(node.value)))
+            return [node]
         return [ScalarLogic(self._locals).visit(node)]
 
     def _expression(self, node: ast.expr) -> ast.expr:

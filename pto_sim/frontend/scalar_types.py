@@ -60,7 +60,7 @@ class ScalarTypes:
         self._names: dict[str, ScalarOperand | None] = {}
 
     def operands(self) -> dict[tuple[int, str], ScalarOperand]:
-        """(line, operator) -> the type of its scalar operand: the second one, or what pl.write stores.
+        """(line, operator) -> the type of its scalar operand: the second one, what pl.write stores, what pl.cast takes.
 
         Left out where the calls of one operator in a line differ.
         """
@@ -69,7 +69,7 @@ class ScalarTypes:
             name = called_attribute(node)
             if name is None or not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            place = 2 if name == "write" else 1
+            place = {"write": 2, "cast": 0}.get(name, 1)
             if len(node.args) > place:
                 found.setdefault((node.lineno, _operator(name)), set()).add(self.of(node.args[place]))
         result = {}
@@ -80,7 +80,7 @@ class ScalarTypes:
         return result
 
     def mixed(self) -> Iterator[Problem]:
-        """PTO267: arithmetic on an integer and a float."""
+        """PTO269: arithmetic on an integer and a float."""
         for node in ast.walk(self._function):
             if isinstance(node, ast.BinOp):
                 pair = (node.left, node.right)
@@ -96,11 +96,14 @@ class ScalarTypes:
             if {kind.kind for kind in types} in ({"int", "float"}, {"uint", "float"}):
                 whole = 0 if types[0].kind != "float" else 1
                 other = types[1 - whole].name
+                taken = ast.unparse(pair[whole])
+                if types[whole] is _INDEX.dtype:
+                    taken = f"pl.cast({taken}, pl.INT32)"  # there is no conversion of an index to a float
                 yield problem(
-                    "PTO267",
+                    "PTO269",
                     node,
                     "a scalar operator takes two integers or two floats",
-                    f"pl.cast({ast.unparse(pair[whole])}, pl.{other})",
+                    f"pl.cast({taken}, pl.{other})",
                     f"{ast.unparse(node)[:60]}: {types[0].name} and {types[1].name}",
                 )
 

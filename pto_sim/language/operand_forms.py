@@ -34,6 +34,9 @@ _NO_TENSOR_SCRATCH = SCRATCH_REQUIRED | {"col_sum", "row_expand_add"}
 PRECISE = frozenset(("exp", "log", "recip", "rsqrt", "div"))
 """Operators with high_precision=. It changes no bit on a2a3's reference (pto-isa: docs/isa/TEXP.md)."""
 
+# pypto: src/ir/op/tile_ops/unary.cpp, elementwise.cpp.
+_PRECISE_TYPES = frozenset(("recip", "div", "log"))
+
 
 def is_tile(x: Any) -> bool:
     """Whether the author made a value as a tile, not by indexing a tensor."""
@@ -67,7 +70,10 @@ def without_scratch(run: Run, name: str, operands: tuple[Any, ...], count: int) 
 
 
 def check_precision(run: Run, name: str, x: Any) -> None:
-    """high_precision= is asked for. Raises KernelError: PTO238 where there is none, PTO249 for rsqrt of a tile."""
+    """high_precision= is asked for.
+
+    Raises KernelError: PTO238 where there is none, PTO249 for rsqrt of a tile, PTO202 for an element type without it.
+    """
     if name not in PRECISE:
         raise KernelError(
             "PTO238",
@@ -75,6 +81,15 @@ def check_precision(run: Run, name: str, x: Any) -> None:
             site=run.site(),
             values=f"operand {x!r}",
             hint=f"leave it out; {', '.join(sorted(PRECISE))} have it",
+        )
+    dtype = getattr(x, "dtype", None)
+    if name in _PRECISE_TYPES and dtype is not None and dtype.name not in ("FP16", "FP32"):
+        raise KernelError(
+            "PTO202",
+            f"pl.{name} has high_precision= for FP16 and FP32",
+            site=run.site(),
+            values=f"operand {x!r}",
+            hint="leave it out, or pl.cast to FP32 first",
         )
     if name == "rsqrt" and is_tile(x):
         raise KernelError(

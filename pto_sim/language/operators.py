@@ -15,6 +15,7 @@ import numpy as np
 
 from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.run import require_run
+from pto_sim.engine.scalar_operands import check_scalar_cast
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.frontend.legality.keywords import nearest
@@ -100,6 +101,7 @@ def cast(x: Any, target_type: DataType, mode: Any = "round") -> Any:
                 "PTO206", "a cast of a scalar has no mode", site=run.site(), values=f"mode {mode!r} with {x!r}",
                 hint="leave it out, or cast the tile that the scalar is read from",
             )  # fmt: skip
+        check_scalar_cast(run, target_type)
         return _cast_scalar(x, target_type)
     name = _MODES[mode] if isinstance(mode, int) and 0 <= mode < len(_MODES) else mode
     if name not in _MODES:

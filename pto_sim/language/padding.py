@@ -33,7 +33,7 @@ def fillpad_inplace(x: Any, pad_value: Any = 0) -> Tile:
 def fillpad_expand(x: Any, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
     """A larger tile that holds x and is filled elsewhere."""
     run = require_run("pl.fillpad_expand")
-    x = _tile(run, x)
+    x, of_tile = _tile(run, x), isinstance(x, Tile) and x.explicit
     extents = _extents(run, "pl.fillpad_expand", shape)
     if len(extents) != x.ndim or any(new < old for new, old in zip(extents, x.shape, strict=True)):
         raise KernelError(
@@ -42,7 +42,7 @@ def fillpad_expand(x: Any, shape: Sequence[Any], pad_value: Any = 0) -> Tile:
         )  # fmt: skip
     larger = run.memory.create_tile(extents, x.dtype)
     run.memory.update_tile(larger, Window((0,) * x.ndim, x.shape, ()), run.memory.with_valid(x, x.shape))
-    larger.explicit = True
+    larger.explicit = of_tile
     return fillpad(run.memory.with_valid(larger, x.valid or x.shape), pad_value)
 
 
@@ -117,9 +117,9 @@ def reinterpret_view(x: Any, dtype: DataType, *, shape: Sequence[Any] | None = N
     return reinterpreted(run, x, dtype, extents)
 
 
-def static_print(*values: Any) -> None:
+def static_print(value: Any, *values: Any) -> None:
     """Printed once while the kernel is prepared."""
-    print(*values)
+    print(value, *values)
 
 
 def static_assert(condition: Any, message: str = "") -> None:
@@ -132,16 +132,23 @@ def static_assert(condition: Any, message: str = "") -> None:
         )  # fmt: skip
 
 
-def dump_tag(*tensors: Any) -> None:
-    """Marks tensors for the argument dump of the launches that follow; no effect on values."""
+def dump_tag(tensor: Any) -> None:
+    """Marks a tensor for the argument dump of the launches that follow; no effect on values.
+
+    Raises KernelError: PTO206 for anything but a tensor, PTO204 inside a task.
+    """
     run = require_run("pl.dump_tag")
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise KernelError(
-                "PTO206", "pl.dump_tag takes tensors", site=run.site(), values=f"got {tensor!r}",
-                hint="mark a tensor in GM; a tile has no address outside its task",
-            )  # fmt: skip
-        run.dumped.add(tensor.storage.tensor)
+    if not isinstance(tensor, Tensor):
+        raise KernelError(
+            "PTO206", "pl.dump_tag takes tensors", site=run.site(), values=f"got {tensor!r}",
+            hint="mark a tensor in GM; a tile has no address outside its task",
+        )  # fmt: skip
+    if run.core is not None:
+        raise KernelError(
+            "PTO204", "pl.dump_tag belongs in the orchestration", site=run.site(), values=f"{tensor!r}, in a task",
+            hint="put it before the launch whose arguments it marks",
+        )  # fmt: skip
+    run.dumped.add(tensor.storage.tensor)
 
 
 def no_dep(t: Any) -> Any:

@@ -178,7 +178,9 @@ def slice(
         valid = _clamped(run, x.shape, window.offsets, valid or sizes)
     if isinstance(x, Tile):
         part = run.memory.tile_window(x, window)
-        part = part if valid is None or valid == sizes else run.memory.with_valid(part, _kept(valid, dropped))
+        if valid is not None and valid != sizes:
+            kept = _kept(valid, dropped)
+            part = run.memory.with_valid(part, (*(1,) * (part.ndim - len(kept)), *kept))
         return part if pad_value is None else run.memory.filled(part, pad_number(run, pad_value))
     if run.core is None:
         view = run.memory.slice_view(x, window)

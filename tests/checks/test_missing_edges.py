@@ -132,7 +132,7 @@ def written_by_two(x: T, out: pl.Out[T]):
     s = pl.create_tensor([16, 16], dtype=pl.FP32)
     for i in pl.parallel(2):
         with pl.at(level=CORE):
-            s[:, :] = pl.mul(x[:, :], i * 1.0)  # bad
+            s[:, :] = pl.mul(x[:, :], pl.cast(i, pl.INT32))  # bad
     with pl.at(level=CORE):
         out[:, :] = s[:, :]
     return out
@@ -143,7 +143,7 @@ def written_apart(x: T, out: pl.Out[T]):
     s = pl.create_tensor([16, 16], dtype=pl.FP32)
     for i in pl.parallel(2):
         with pl.at(level=CORE):
-            s[i * 8 : i * 8 + 8, :] = pl.mul(x[i * 8 : i * 8 + 8, :], i * 1.0)
+            s[i * 8 : i * 8 + 8, :] = pl.mul(x[i * 8 : i * 8 + 8, :], pl.cast(i, pl.INT32))
     with pl.at(level=CORE):
         out[:, :] = s[:, :]
     return out

@@ -97,7 +97,7 @@ def read_by_the_orchestration(x: T, go: G, out: pl.Out[T]):
         gate[:, :] = go[:, :]
     count = pl.read(gate, [0, 0])
     for b in pl.spmd(2):
-        out[b * 8 : b * 8 + 8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], count * 1.0)
+        out[b * 8 : b * 8 + 8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], count)
     return out
 
 

@@ -75,7 +75,7 @@ def write_after_read(x: T, out: pl.Out[T], kept: pl.Out[T]):
 def writes_in_any_order(x: T, out: pl.Out[T]):
     for i in pl.parallel(3):
         with pl.at(level=CORE):
-            out[:, :] = pl.add(x[:, :], i * 1.0)  # bad
+            out[:, :] = pl.add(x[:, :], pl.cast(i, pl.INT32))  # bad
     return out
 
 
@@ -83,7 +83,7 @@ def writes_in_any_order(x: T, out: pl.Out[T]):
 def writes_in_order(x: T, out: pl.Out[T]):
     for i in pl.range(3):
         with pl.at(level=CORE):
-            out[:, :] = pl.add(x[:, :], i * 1.0)
+            out[:, :] = pl.add(x[:, :], pl.cast(i, pl.INT32))
     return out
 
 

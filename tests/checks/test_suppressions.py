@@ -16,21 +16,21 @@ X = np.ones((16, 16), np.float32)
 @pl.jit
 def accepted(x: T, out: pl.Out[T]):
     for b in pl.spmd(2):
-        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], b * 1.0)  # pto-sim: ignore[PTO402, PTO433] the last one wins here
+        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], pl.cast(b, pl.INT32))  # pto-sim: ignore[PTO402, PTO433] last wins
     return out
 
 
 @pl.jit
 def without_reason(x: T, out: pl.Out[T]):
     for b in pl.spmd(2):
-        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], b * 1.0)  # pto-sim: ignore[PTO433]
+        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], pl.cast(b, pl.INT32))  # pto-sim: ignore[PTO433]
     return out
 
 
 @pl.jit
 def another_code(x: T, out: pl.Out[T]):
     for b in pl.spmd(2):
-        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], b * 1.0)  # pto-sim: ignore[PTO431] not this one
+        out[0:8, :] = pl.mul(x[b * 8 : b * 8 + 8, :], pl.cast(b, pl.INT32))  # pto-sim: ignore[PTO431] not this one
     return out
 
 

@@ -25,7 +25,7 @@ def edge_tiles(x: pl.Tensor[[30, 50], pl.FP32], out: pl.Out[pl.Tensor[[30, 64], 
         t = pl.mul(t, 2.0)
         s = pl.row_sum(t, pl.create_tile([8, 64], dtype=pl.FP32))
         out = pl.store(t, [i * 8, 0], out)
-        out[i * 8 : i * 8 + rows, 63:64] = s[0:rows, 0:1]
+        pl.store(s[0:rows, 0:1], [i * 8, 63], out)
 
 
 def test_valid_shape_narrows_loads_compute_and_stores():
@@ -47,7 +47,7 @@ def test_valid_shape_narrows_loads_compute_and_stores():
 def padded(x: pl.Tensor[[5, 20], pl.FP32], out: pl.Out[pl.Tensor[[8, 32], pl.FP32]]):
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="pad"):
         t = pl.load(x, [0, 0], [8, 32], valid_shape=[5, 20])
-        out[0:8, 0:32] = pl.fillpad(pl.neg(t), float("-inf"))
+        pl.store(pl.fillpad(pl.neg(t), float("-inf")), [0, 0], out)
 
 
 def test_fillpad_fills_what_is_not_valid():
@@ -166,9 +166,9 @@ def scalars(x: pl.Tensor[[8], pl.INT32], f: pl.Tensor[[8], pl.FP32], out: pl.Out
     for i in pl.spmd(8, name_hint="scalars"):
         v = pl.read(x, [i])
         w = (v * 3 + 1) // 2 - v % 4
-        pl.write(out, [i, 0], w)
-        pl.write(out, [i, 1], pl.max(v, 5))
-        pl.write(out, [i, 2], (v << 2) | 1)
+        pl.write(out, [i, 0], pl.cast(w, pl.INT32))
+        pl.write(out, [i, 1], pl.cast(pl.max(v, 5), pl.INT32))
+        pl.write(out, [i, 2], pl.cast((v << 2) | 1, pl.INT32))
         pl.write(out, [i, 3], pl.cast(v > 2, pl.INT32))
         pl.write(g, [i], pl.read(f, [i]) * 0.1)
 

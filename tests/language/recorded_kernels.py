@@ -1,5 +1,6 @@
 """Kernels of one operator for the recorded results of upstream's simulator: load, the operator, store."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ def _dtype(array: np.ndarray) -> Any:
 
 def compute(body: Body, operands: list[Operand], out: np.ndarray) -> np.ndarray:
     """`out` after a kernel that loads the operands with their valid shapes, calls `body` and stores the result."""
+    body = functools.partial(body)  # a kernel may not call a plain Python function
     arrays = [np.ascontiguousarray(array) for array, _ in operands]
     types = [pl.Tensor[list(a.shape), _dtype(a)] for a in arrays]
     target = pl.Tensor[list(out.shape), _dtype(out)]

@@ -21,7 +21,7 @@ def widened(x: SHAPE, out: pl.Out[SHAPE]):
         for _ in pl.range(2):
             part = pl.load(x, [0, 0], [8, 16], valid_shape=[4, 16])
             total = pl.neg(part)
-        out[:, :] = pl.add(total, 2.0)
+        pl.store(pl.add(total, 2.0), [0, 0], out)
 
 
 @pl.jit
@@ -30,7 +30,7 @@ def widened_by_init_values(x: SHAPE, out: pl.Out[SHAPE]):
         first = pl.tile.full([8, 16], dtype=pl.FP32, value=1.0)
         for _, (_total,) in pl.range(2, init_values=(first,)):
             last = pl.yield_(pl.neg(pl.load(x, [0, 0], [8, 16], valid_shape=[4, 16])))
-        out[:, :] = pl.add(last, 2.0)
+        pl.store(pl.add(last, 2.0), [0, 0], out)
 
 
 @pl.jit
@@ -39,7 +39,7 @@ def widened_by_an_arm(x: SHAPE, out: pl.Out[SHAPE]):
         total = pl.tile.full([8, 16], dtype=pl.FP32, value=1.0)
         if pl.read(x, [0, 1]) > 0.0:
             total = pl.neg(pl.load(x, [0, 0], [8, 16], valid_shape=[4, 16]))
-        out[:, :] = pl.add(total, 2.0)
+        pl.store(pl.add(total, 2.0), [0, 0], out)
 
 
 @pytest.mark.parametrize("kernel", [widened, widened_by_init_values, widened_by_an_arm])

@@ -88,7 +88,7 @@ def test_a_repeated_vector_may_be_partly_valid():
 def transposed_view(a: pl.Tensor[[16, 32], pl.FP32], y: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="gram"):
         rows = pl.load(a, [0, 0], [16, 32], target_memory=pl.MemorySpace.Mat)
-        y[0:16, 0:16] = pl.matmul(rows, pl.tile.transpose_view(rows), out_dtype=pl.FP32)
+        pl.store(pl.matmul(rows, pl.tile.transpose_view(rows), out_dtype=pl.FP32), [0, 0], y)
 
 
 def test_a_transposed_view_takes_no_memory_of_its_own():
@@ -189,7 +189,7 @@ def elements_over_a_fill(y: pl.Out[pl.Tensor[[1, 8], pl.INT32]]):
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="map"):
         y[0:1, 0:8] = pl.full([1, 8], dtype=pl.INT32, value=-1)
         for i in pl.range(3):
-            pl.write(y, [0, i], i * 2)
+            pl.write(y, [0, i], pl.cast(i * 2, pl.INT32))
 
 
 def test_elements_are_written_over_a_first_store_of_the_whole_tensor():

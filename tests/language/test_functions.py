@@ -45,7 +45,7 @@ def test_operands_may_be_named_as_the_vendor_names_them() -> None:
 @pl.jit
 def halves(x: pl.Tensor[[M * 2, N], pl.FP32], out: pl.Out[pl.Tensor[[M * 2, N], pl.FP32]]):
     with pl.at(level=CORE):
-        out[:, :] = pl.add(pl.load(x, [0, 0], [x.shape[0], N]), pl.cast(N * 2, pl.FP32))
+        pl.store(pl.add(pl.load(x, [0, 0], [x.shape[0], N]), pl.cast(N * 2, pl.FP32)), [0, 0], out)
 
 
 def test_a_dimension_may_be_a_formula_and_is_a_number_in_the_body() -> None:

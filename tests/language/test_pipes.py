@@ -179,19 +179,19 @@ def pop_with_another_split(a: T, o: pl.Out[T]):
 
 
 def pop_nothing(a: T, o: pl.Out[T]):
-    o[:, :] = pl.load(a, [0, 0], [16, 16])
+    pl.store(pl.load(a, [0, 0], [16, 16]), [0, 0], o)
 
 
 def pop_and_free_twice(a: T, o: pl.Out[T]):
     t = pl.tpop_from_aic(split=0)
-    o[:, :] = t
+    pl.store(t, [0, 0], o)
     pl.tfree_to_aic(t)
     pl.tfree_to_aic(t)
 
 
 def free_what_was_loaded(a: T, o: pl.Out[T]):
     t = pl.tpop_from_aic(split=0)
-    o[:, :] = t
+    pl.store(t, [0, 0], o)
     pl.tfree_to_aic(pl.load(a, [0, 0], [16, 16]))
 
 
@@ -225,7 +225,7 @@ def test_a_pipe_that_is_misused_says_how(body: Any, text: str) -> None:
 def test_the_right_use_of_the_same_pipe_is_silent() -> None:
     def pop_once(a: T, o: pl.Out[T]):
         t = pl.tpop_from_aic(split=0)
-        o[:, :] = t
+        pl.store(t, [0, 0], o)
         pl.tfree_to_aic(t)
 
     done = run(pipe_program(push_once, pop_once), A, np.zeros_like(A))

@@ -82,7 +82,7 @@ def tile_handed_on(x: SHAPE, out: pl.Out[SHAPE]):
     with pl.at(level=CORE):
         t = pl.load(x, [0, 0], [8, 16])
     with pl.at(level=CORE):
-        out[:, :] = t
+        pl.store(t, [0, 0], out)
 
 
 def test_a_tile_does_not_leave_its_task_by_name() -> None:
@@ -102,7 +102,7 @@ def one_value(x: SHAPE, out: pl.Out[SHAPE]):
             pl.yield_()
         else:
             pl.yield_()
-        out[:, :] = last
+        pl.store(last, [0, 0], out)
 
 
 def test_one_yielded_value_may_be_bound_as_a_tuple() -> None:
@@ -115,8 +115,8 @@ def test_one_yielded_value_may_be_bound_as_a_tuple() -> None:
 def summed(x: pl.Tensor[[6, 16], pl.FP16], out: pl.Out[pl.Tensor[[2, 16], pl.FP16]]):
     with pl.at(level=CORE):
         t = pl.load(x, [0, 0], [6, 16])
-        out[0:1, :] = pl.tile.col_sum(t, pl.create_tile([6, 16], dtype=pl.FP16))
-        out[1:2, :] = pl.tile.col_sum(t)
+        pl.store(pl.tile.col_sum(t, pl.create_tile([6, 16], dtype=pl.FP16)), [0, 0], out)
+        pl.store(pl.tile.col_sum(t), [1, 0], out)
 
 
 @pytest.mark.parametrize(("profile", "with_scratch"), [("a2a3", 2052), ("cpu-sim", 2048)])
@@ -132,10 +132,10 @@ def test_the_scratch_tile_of_a_column_sum_decides_its_order(profile: str, with_s
 def after_a_loop(x: SHAPE, n: pl.Scalar[pl.INT32], out: pl.Out[SHAPE]):
     with pl.at(level=CORE):
         for i in pl.range(n):
-            last = pl.add(pl.load(x, [0, 0], [8, 16]), i * 1.0)
+            last = pl.add(pl.load(x, [0, 0], [8, 16]), pl.cast(i, pl.INT32))
         if pl.read(x, [0, 1]) > 0.0:
             last = pl.add(last, 10.0)
-        out[:, :] = last
+        pl.store(last, [0, 0], out)
 
 
 def test_a_name_of_a_loop_is_used_after_it() -> None:

@@ -22,7 +22,7 @@ def divided(x: pl.Tensor[[8, 16], pl.INT32], out: pl.Out[pl.Tensor[[8, 16], pl.I
             pl.write(out, [row, 2], a / b)
             pl.write(out, [row, 3], pl.min(a, b))
             pl.write(out, [row, 4], pl.max(a, b))
-            pl.write(out, [row, 5], -7 // 2)
+            pl.write(out, [row, 5], pl.const(-7 // 2, pl.INT32))
 
 
 @pl.jit
@@ -35,7 +35,7 @@ def divided_by_block(x: pl.Tensor[[8, 16], pl.INT32], out: pl.Out[pl.Tensor[[8, 
         pl.write(out, [row, 2], a / b)
         pl.write(out, [row, 3], pl.min(a, b))
         pl.write(out, [row, 4], pl.max(a, b))
-        pl.write(out, [row, 5], -7 // 2)
+        pl.write(out, [row, 5], pl.const(-7 // 2, pl.INT32))
 
 
 PAIRS = [(7, 2), (-7, 2), (7, -2), (-7, -2), (6, 3), (-6, 3), (0, 5), (-1, 64)]

@@ -56,8 +56,8 @@ def written_whole(a: T, b: T, o: pl.Out[T]):
     """No crossing is named: the body is for whole tiles, and each lane keeps its half."""
     with pl.at(level=pl.Level.CORE_GROUP):
         for _lane in pl.split_aiv(2, mode=pl.SplitMode.UP_DOWN):
-            x = pl.add(pl.load(a, [0, 0], [16, 16]), pl.mul(pl.cast(pl.load(b, [0, 0], [16, 16]), pl.FP32), 2.0))
-            o[:, :] = x
+            x = pl.add(pl.load(a, [0, 0], [16, 16]), pl.mul(pl.load(b, [0, 0], [16, 16]), 2.0))
+            pl.store(x, [0, 0], o)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def not_gathered(a: T, b: T, o: pl.Out[T]):
     with pl.at(level=pl.Level.CORE_GROUP):
         for _lane in pl.split_aiv(2, mode=pl.SplitMode.NONE):
             x = pl.add(pl.load(a, [0, 0], [16, 16]), 1.0)
-        o[:, :] = pl.matmul(x, pl.load(b, [0, 0], [16, 16]))
+        pl.store(pl.matmul(x, pl.load(b, [0, 0], [16, 16])), [0, 0], o)
 
 
 @pl.jit

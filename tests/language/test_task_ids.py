@@ -159,9 +159,12 @@ def tensor_as_id(a: T, o: pl.Out[T]):
         o[:, :] = pl.neg(a)
 
 
+three = 3
+
+
 @pl.jit
 def id_as_tensor(a: T, o: pl.Out[T]):
-    with pl.at(level=pl.Level.CORE_GROUP, no_dep_args=[3]):
+    with pl.at(level=pl.Level.CORE_GROUP, no_dep_args=[three]):
         o[:, :] = pl.neg(a)
 
 
