@@ -32,8 +32,8 @@ def check_declared(run: Run, value: Any, declared: DeclaredValue) -> None:
     # A product holds its accumulator here, whatever its out_dtype= says; the store narrows it.
     product = isinstance(value, Tile) and value.accumulator
     other = declared.dtype not in (None, value.dtype) and not product
-    # A tile of higher rank is [rows, last axis] on chip, and may be annotated so. A slice up to an extent of the run has
-    # here the extent, and there that of its tile; a single row of a product is one of the rows on chip.
+    # A tile of higher rank is [rows, last axis] on chip, and may be annotated so. A slice up to an extent of the run
+    # has that extent here, and that of its tile there; a single row of a product is one of the rows on chip.
     folded = kind == "tile" and len(declared.shape) == 2 < len(shape)
     folded = folded or (isinstance(value, Tile) and (value.is_slice or value.accumulator))
     same = len(declared.shape) == len(shape) and all(

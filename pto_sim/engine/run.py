@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from pto_sim.engine.compute import Compute
 from pto_sim.engine.core import CoreState
 from pto_sim.engine.declared import DeclaredValue
 from pto_sim.engine.entry_tensors import entry_tensor
+from pto_sim.engine.function_facts import FunctionFacts
 from pto_sim.engine.lanes import BlocksDisagreeError, LaneScalar, LaneSet
 from pto_sim.engine.launches import TaskInProgress
 from pto_sim.engine.memory import Memory
@@ -44,23 +44,6 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 # Frames that are never the author's: ours, generated code, and context managers made of generators.
 _FOREIGN = (_PACKAGE, "<", contextlib.__file__)
 _current: ContextVar[Run | None] = ContextVar("pto_sim_run", default=None)
-
-
-class FunctionFacts(NamedTuple):
-    """What the engine must know about the function that is running.
-
-    fills: lines of scalar writes that are one store of a constant: (iterations, axis). scalars: the type of the number
-    that an operator of a line takes, where the source shows it. declared: what annotations say of the values of a line.
-    """
-
-    name: str
-    auto_scope: bool
-    lockstep: bool
-    barriers: bool = False
-    notes: tuple[SourceNote, ...] = ()
-    fills: Mapping[int, tuple[int, int]] = MappingProxyType({})
-    scalars: Mapping[tuple[int, str], ScalarOperand] = MappingProxyType({})
-    declared: Mapping[int, DeclaredValue] = MappingProxyType({})
 
 
 class CoreTurn(NamedTuple):

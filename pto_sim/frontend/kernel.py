@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pto_sim.engine.declared import DeclaredValue
-from pto_sim.engine.run import FunctionFacts, current_run
+from pto_sim.engine.function_facts import FunctionFacts
+from pto_sim.engine.run import current_run
 from pto_sim.engine.runtime import KERNEL_RUNTIME
 from pto_sim.engine.scalar_operands import ScalarOperand
 from pto_sim.engine.storage import Tensor as TensorHandle
