@@ -25,7 +25,9 @@ def refused(name: str, row: str, c: Case) -> str:
         return "PTO205"
     if c.dtype not in OP_TABLE[row].dtypes or (name == "cast" and c.out_dtype not in OP_TABLE[row].dtypes):
         return "PTO202"
-    if name == "cast" and cast_chain(c.dtype, c.out_dtype) is None:
+    if name == "cast" and (c.dtype == c.out_dtype or cast_chain(c.dtype, c.out_dtype) is None):
+        return "PTO202"
+    if name == "subs" and c.dtype not in ("FP32", "BF16", "FP16", "INT32", "INT16", "INT8"):
         return "PTO202"
     if name == "store_vec_add" and c.dtype not in ("FP32", "BF16", "FP16", "INT32", "INT16", "INT8"):
         return "PTO202"

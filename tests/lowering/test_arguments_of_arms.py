@@ -148,7 +148,7 @@ def settled_by_a_range(x: F, rows: I, out: pl.Out[F], n: pl.Scalar[pl.INT32]):
         out[0:8, :] = pl.full([8, 32], dtype=pl.FP32, value=1.0)
         for i in pl.range(N):
             if i >= m:
-                pl.write(rows, [0, i], 0)
+                pl.write(rows, [0, i], pl.const(0, pl.INT32))
     return out
 
 
