@@ -136,7 +136,7 @@ def hc_pre(
         c_l1 = pl.fillpad(pl.add(pl.mul(c_m1, scale_comb), pl.col_expand(c_m1, c_b1)), pad_value=pl.PadValue.min)
         c_l2 = pl.fillpad(pl.add(pl.mul(c_m2, scale_comb), pl.col_expand(c_m2, c_b2)), pad_value=pl.PadValue.min)
         c_l3 = pl.fillpad(pl.add(pl.mul(c_m3, scale_comb), pl.col_expand(c_m3, c_b3)), pad_value=pl.PadValue.min)
-        c_tmp = pl.create_tile([T_TILE, 1], dtype=pl.FP32, target_memory=pl.MemorySpace.Vec)
+        c_tmp = pl.create_tile([T_TILE, HC_PAD], dtype=pl.FP32, target_memory=pl.MemorySpace.Vec)
         c_e0 = pl.exp(pl.row_expand_sub(c_l0, pl.row_max(c_l0, c_tmp)))
         c_e1 = pl.exp(pl.row_expand_sub(c_l1, pl.row_max(c_l1, c_tmp)))
         c_e2 = pl.exp(pl.row_expand_sub(c_l2, pl.row_max(c_l2, c_tmp)))
@@ -154,7 +154,7 @@ def hc_pre(
         c_1 = pl.div(c_1, c_columns)
         c_2 = pl.div(c_2, c_columns)
         c_3 = pl.div(c_3, c_columns)
-        c_sum = pl.create_tile([T_TILE, 1], dtype=pl.FP32, target_memory=pl.MemorySpace.Vec)
+        c_sum = pl.create_tile([T_TILE, HC_PAD], dtype=pl.FP32, target_memory=pl.MemorySpace.Vec)
         for _c_round in pl.pipeline(HC_SINKHORN_ITER - 1, stage=2):
             c_r0 = pl.row_expand_div(c_0, pl.add(pl.row_sum(c_0, c_sum), HC_EPS))
             c_r1 = pl.row_expand_div(c_1, pl.add(pl.row_sum(c_1, c_sum), HC_EPS))
