@@ -238,7 +238,7 @@ def test_levels_of_the_dump(tmp_path, monkeypatch, level, described, with_bytes)
 @pl.jit(auto_scope=False)
 def named_like_others(x: pl.Tensor[[N, N], pl.BF16], y: pl.Out[pl.Tensor[[N, N], pl.FP32]]):
     gm_pipe_buffer_0 = pl.create_tensor([N, N], dtype=pl.BF16)
-    for i in pl.spmd(4, name_hint="copy x3"):
+    for i in pl.spmd(4, name_hint="copy_x3"):
         gm_pipe_buffer_0[16 * i : 16 * i + 16, 0:N] = x[16 * i : 16 * i + 16, 0:N]
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="square"):
         y[0:N, 0:N] = pl.add(pl.matmul(gm_pipe_buffer_0[0:N, 0:N], x[0:N, 0:N], out_dtype=pl.FP32), 1.0)
@@ -311,7 +311,7 @@ def with_scalars(
         shifted = row - 32
         with pl.at(level=pl.Level.CORE_GROUP, name_hint="at"):
             part = pl.mul(x[row : row + fixed, 0:N], by)
-            y[row : row + 16, 0:N] = pl.add(part, n * k + shifted * 1.0)
+            y[row : row + 16, 0:N] = pl.add(part, n * k + pl.cast(pl.cast(shifted, pl.INT32), pl.FP32))
     for b in pl.spmd(2, name_hint="blocks"):
         rows = b * fixed
         y[n + rows : n + rows + 16, 0:N] = x[rows : rows + 16, 0:N]
