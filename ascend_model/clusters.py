@@ -49,7 +49,7 @@ class Early(Enum):
 _ROUNDING_US = 2.0**-21
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class DeviceCore:
     """One AIC or AIV. owner: its scheduler thread. slots: blocks that the thread has given it and not yet seen
     finished. queue: blocks placed and not yet ended, the running one first.
@@ -66,16 +66,23 @@ class DeviceCore:
     @property
     def taken(self) -> int:
         """Slots that no further block can have. A block behind its gate keeps both, so that none waits behind it."""
-        return SLOTS_PER_CORE if any(block.held for block in self.queue) else self.slots
+        for block in self.queue:
+            if block.held:
+                return SLOTS_PER_CORE
+        return self.slots
 
 
 @dataclass(eq=False)
 class Cluster:
-    """One AIC and its AIVs; `cores` is indexed by `isa.Core`. `owner` is its scheduler thread."""
+    """One AIC and its AIVs; `cores` is indexed by `isa.Core`. `owner` is its scheduler thread. aivs: each AIV alone."""
 
     index: int
     owner: int
     cores: tuple[DeviceCore, ...]
+    aivs: tuple[tuple[DeviceCore], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.aivs = tuple((core,) for core in self.cores[Core.AIV0 :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,7 @@ class StreamCost:
     demand: BlockDemand
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TaskRun:
     """A task on its way: its blocks, and when it was submitted, ready, started and ended (us; a negative
     start is none yet).
@@ -126,7 +133,7 @@ class TaskRun:
         return len(self.task.block_streams)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class BlockRun:
     """A block that a scheduler has claimed for the cores it runs on.
 

@@ -76,16 +76,15 @@ def progress_rates(demands: tuple[BlockDemand, ...], l2_bytes_per_us: float, hbm
 
     For a fixed set of blocks, a larger bandwidth makes no speed smaller.
     """
-    alone = np.array([d.alone_us for d in demands])
     speeds = np.ones(len(demands))
-    busy = alone > 0
-    for nbytes, capacity in (
-        (np.array([d.l2_bytes for d in demands]), l2_bytes_per_us),
-        (np.array([d.hbm_bytes for d in demands]), hbm_bytes_per_us),
+    for capacity, rates in (
+        (l2_bytes_per_us, [d.l2_bytes / d.alone_us if d.alone_us > 0 else 0.0 for d in demands]),
+        (hbm_bytes_per_us, [d.hbm_bytes / d.alone_us if d.alone_us > 0 else 0.0 for d in demands]),
     ):
-        wanted = np.divide(nbytes, alone, out=np.zeros(len(demands)), where=busy)
-        shares = fair_shares(wanted, capacity)
-        speeds = np.minimum(speeds, np.divide(shares, wanted, out=np.ones(len(demands)), where=wanted > 0))
+        wanted = np.array(rates)
+        if wanted.sum() > capacity:
+            shares = fair_shares(wanted, capacity)
+            speeds = np.minimum(speeds, np.divide(shares, wanted, out=np.ones(len(demands)), where=wanted > 0))
     return speeds
 
 
@@ -103,7 +102,7 @@ class SharedMemory:
         self._keys: list[Hashable] = []
         self._demands: list[BlockDemand] = []
         self._left_us: list[float] = []
-        self._speeds = np.ones(0)
+        self._speeds: list[float] = []
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -131,17 +130,22 @@ class SharedMemory:
         """When the next block ends if none joins before, and which: the one that joined first if several do."""
         if not self._keys:
             return None
-        ends = np.asarray(self._left_us) / self._speeds
-        at = int(np.argmin(ends))
-        return self._now_us + float(ends[at]), self._keys[at]
+        ends = [left_us / speed for left_us, speed in zip(self._left_us, self._speeds, strict=True)]
+        first = min(ends)
+        return self._now_us + first, self._keys[ends.index(first)]
 
     def _advance(self, now_us: float) -> None:
         passed_us = now_us - self._now_us
         if passed_us < 0:
             raise ValueError(f"time goes back from {self._now_us} us to {now_us} us")
-        left = np.asarray(self._left_us) - passed_us * self._speeds
-        self._left_us = np.maximum(left, 0.0).tolist()
-        self._now_us = now_us
+        if passed_us:
+            left = zip(self._left_us, self._speeds, strict=True)
+            self._left_us = [max(left_us - passed_us * speed, 0.0) for left_us, speed in left]
+            self._now_us = now_us
 
     def _share(self) -> None:
-        self._speeds = progress_rates(tuple(self._demands), self._l2_bytes_per_us, self._hbm_bytes_per_us)
+        if not self._demands:
+            self._speeds = []
+            return
+        rates = progress_rates(tuple(self._demands), self._l2_bytes_per_us, self._hbm_bytes_per_us)
+        self._speeds = rates.tolist()

@@ -12,7 +12,7 @@ from ascend_model.isa import Core, WaitReason
 from ascend_model.ring import REQUIRE_SYNC_START_INVALID, TENSOR_WAIT_TIMEOUT, Blocked, RingFault
 from ascend_model.runtime_state import RuntimeState
 from ascend_model.stall import ALLOCATION_TIMEOUT_US, TENSOR_WAIT_TIMEOUT_US
-from ascend_model.steps import Step, latest
+from ascend_model.steps import RUNTIME, Step, latest
 from ascend_model.timeline import HeapReading
 from ascend_model.workload import Await, ScopeBegin, ScopeEnd, Submit
 
@@ -108,7 +108,7 @@ class Orchestrator:
         yield self._env.timeout(duration_us)
         what = f"{NAME}: {kind} {of}".rstrip()
         self._step = self._state.record(
-            Step(what, task, WaitReason.RUNTIME.value, start, self._env.now, self._step, thread=NAME, kind=kind)
+            Step(what, task, RUNTIME, start, self._env.now, self._step, thread=NAME, kind=kind)
         )
         return self._step
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 from ascend_model.clusters import SHAPES, SLOTS_PER_CORE, Cluster, DeviceCore, Early, TaskRun
-from ascend_model.isa import Core
 
 Depths = tuple[int, int, int]
 
@@ -59,7 +58,7 @@ class ReadyQueues:
     @property
     def empty(self) -> bool:
         """No block waits for a core."""
-        return not self.sync and not any(map(self.head, SHAPES))
+        return not self.sync and self.head("MIX") is None and self.head("AIC") is None and self.head("AIV") is None
 
 
 class EarlyQueues(ReadyQueues):
@@ -73,22 +72,20 @@ def _starts_together(run: TaskRun) -> bool:
     return run.task.sync_start and run.block_count > 1
 
 
-def free_places(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -> list[tuple[DeviceCore, ...]]:
-    """Places for blocks of `run` on these clusters, in cluster order.
+def free_places(
+    clusters: tuple[Cluster, ...], run: TaskRun, most: int, *, pending: bool
+) -> list[tuple[DeviceCore, ...]]:
+    """The first `most` places for blocks of `run` on these clusters, in cluster order.
 
     Idle places need every core without a block; pending ones at least one core with a block, and a free
     slot on each.
     """
-    places = []
+    places: list[tuple[DeviceCore, ...]] = []
     for cluster in clusters:
-        for cores in _candidates(cluster, run):
-            most = max(core.taken for core in cores)
-            if (0 < most < SLOTS_PER_CORE) if pending else most == 0:
+        for cores in cluster.aivs if run.shape == "AIV" else (tuple(cluster.cores[core] for core in run.cores),):
+            taken = max([core.taken for core in cores])
+            if (0 < taken < SLOTS_PER_CORE) if pending else taken == 0:
                 places.append(cores)
+                if len(places) == most:
+                    return places
     return places
-
-
-def _candidates(cluster: Cluster, run: TaskRun) -> list[tuple[DeviceCore, ...]]:
-    if run.shape == "AIV":
-        return [(core,) for core in cluster.cores[Core.AIV0 :]]
-    return [tuple(cluster.cores[core] for core in run.cores)]

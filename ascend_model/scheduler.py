@@ -14,10 +14,9 @@ from typing import Any
 import simpy
 
 from ascend_model.clusters import BlockRun, Device, DeviceCore, Early, TaskRun
-from ascend_model.isa import WaitReason
 from ascend_model.ready_queue import ReadyQueues, free_places
 from ascend_model.runtime_state import RuntimeState
-from ascend_model.steps import Step, latest
+from ascend_model.steps import RUNTIME, Step, latest
 
 Progressed = Generator[simpy.Event, Any, bool]
 
@@ -54,11 +53,16 @@ class Scheduler:
 
     def schedule(self) -> Generator[simpy.Event, Any, None]:
         """Process: see, complete, dispatch; when nothing happened, release; then wait to be woken."""
+        state, queues, early = self._state, self._state.queues, self._state.early_queues
         while True:
-            progressed = yield from self._see_finished()
-            progressed |= yield from self._retire_dummies()
-            progressed |= yield from self._dispatch()
-            progressed |= yield from self._stage_early()
+            progressed = bool(self._seen) and (yield from self._see_finished())
+            if queues.dummies:
+                progressed |= yield from self._retire_dummies()
+            if state.draining is None and not queues.empty:
+                progressed |= yield from self._dispatch()
+            # Blocks of tasks that are not ready yet go on cores once no ready block waits for one.
+            if state.draining is None and queues.empty and not early.empty:
+                progressed |= yield from self._in_order(early, gated=True)
             if progressed:
                 self.last_progress_us = self._env.now
             else:
@@ -82,7 +86,7 @@ class Scheduler:
         yield self._env.timeout(duration_us)
         what = f"{self._name}: {kind} {of.task.name}{f' x{count}' if kind.endswith('dispatch') else ''}"
         step = Step(
-            what, run.index, WaitReason.RUNTIME.value, start, self._env.now, cause,
+            what, run.index, RUNTIME, start, self._env.now, cause,
             thread=self._name, kind=kind, count=count, ready=self._state.queues.depths,
         )  # fmt: skip
         return self._state.record(step)
@@ -173,28 +177,23 @@ class Scheduler:
     def _dispatch(self) -> Progressed:
         """Claims blocks for the thread's own cores. While MIX blocks are left over, AIC and AIV wait."""
         queues = self._state.queues
-        if self._state.draining is not None:
-            return False
         if queues.sync:
             yield from self._start_together(queues.next_together())
             return True
         return (yield from self._in_order(queues, gated=False))
 
-    def _stage_early(self) -> Progressed:
-        """Puts blocks of tasks that are not ready yet on cores, once no ready block waits for one."""
-        if self._state.draining is not None or not self._state.queues.empty:
-            return False
-        return (yield from self._in_order(self._state.early_queues, gated=True))
-
     def _in_order(self, queues: ReadyQueues, *, gated: bool) -> Progressed:
-        progressed = yield from self._claim(queues, "MIX", pending=False, gated=gated)
+        """MIX first; idle slots before pending ones."""
+        progressed = False
         single: tuple[str, ...] = ("AIC", "AIV") if self._index % 2 == 0 else ("AIV", "AIC")
-        single = () if queues.head("MIX") else single
-        for shape in single:
-            progressed |= yield from self._claim(queues, shape, pending=False, gated=gated)
-        progressed |= yield from self._claim(queues, "MIX", pending=True, gated=gated)
-        for shape in () if queues.head("MIX") else single:
-            progressed |= yield from self._claim(queues, shape, pending=True, gated=gated)
+        for pending in (False, True):
+            if queues.head("MIX") is not None:
+                progressed |= yield from self._claim(queues, "MIX", pending=pending, gated=gated)
+            if queues.head("MIX") is not None:
+                single = ()
+            for shape in single:
+                if queues.head(shape) is not None:
+                    progressed |= yield from self._claim(queues, shape, pending=pending, gated=gated)
         return progressed
 
     def _claim(self, queues: ReadyQueues, shape: str, *, pending: bool, gated: bool) -> Progressed:
@@ -204,10 +203,9 @@ class Scheduler:
         """
         progressed = False
         while (run := queues.head(shape)) is not None:
-            if pending and free_places(self._others, run, pending=False):
+            if pending and free_places(self._others, run, 1, pending=False):
                 break
-            left = run.block_count - run.next_block
-            places = free_places(self._own, run, pending=pending)[:left]
+            places = free_places(self._own, run, run.block_count - run.next_block, pending=pending)
             if not places:
                 break
             yield from self._launch(run, places, gated=gated)
@@ -244,16 +242,15 @@ class Scheduler:
     def _start_together(self, run: TaskRun) -> Generator[simpy.Event, Any, None]:
         """Every block of a sync_start task gets a core at once: own idle cores, or else a stop of all dispatch."""
         need = run.block_count
-        places = free_places(self._own, run, pending=False)
-        if len(places) >= need:
-            yield from self._launch(run, places[:need])
+        places = free_places(self._own, run, need, pending=False)
+        if len(places) == need:
+            yield from self._launch(run, places)
             return
         self._state.draining = run
-        while len(free_places(self._device.clusters, run, pending=False)) < need:
+        while len(places := free_places(self._device.clusters, run, need, pending=False)) < need:
             if not (yield from self._see_finished()):
                 self._let_go()
                 yield from self._sleep(f"{need} idle cores for {run.task.name}")
-        places = free_places(self._device.clusters, run, pending=False)[:need]
         yield from self._launch(run, places, self._costs.sync_start_drain_us)
         self._state.draining = None
         self._state.wake_all()

@@ -52,7 +52,7 @@ def with_less(workload: Workload, instances: Iterable[Sequence[int]], resource: 
             if resource == "task_window":
                 removed.add(index)
             elif resource == "heap_bytes":
-                tasks[index] = replace(tasks[index], output_nbytes=(measure(tasks[index]) - cut,), output_names=("",))
+                tasks[index] = tasks[index]._replace(output_nbytes=(measure(tasks[index]) - cut,), output_names=("",))
             else:
                 tasks[index] = _with_fewer_waits(tasks[index], cut)
     kept = tuple(_without(task, removed) for task in tasks) if removed else tuple(tasks)
@@ -63,7 +63,7 @@ def with_less(workload: Workload, instances: Iterable[Sequence[int]], resource: 
 def _with_fewer_tasks(events: Iterable[Event], removed: set[int]) -> Iterator[Event]:
     for event in events:
         if isinstance(event, Await):
-            yield replace(event, tasks=tuple(task for task in event.tasks if task not in removed))
+            yield event._replace(tasks=tuple(task for task in event.tasks if task not in removed))
         elif not isinstance(event, Submit) or event.task not in removed:
             yield event
 
@@ -71,10 +71,10 @@ def _with_fewer_tasks(events: Iterable[Event], removed: set[int]) -> Iterator[Ev
 def _with_fewer_waits(task: Task, cut: int) -> Task:
     waits = [edge for edge in task.edges if edge.wait]
     gone = set(map(id, waits[len(waits) - cut :]))
-    return replace(task, edges=tuple(edge for edge in task.edges if id(edge) not in gone))
+    return task._replace(edges=tuple(edge for edge in task.edges if id(edge) not in gone))
 
 
 def _without(task: Task, removed: set[int]) -> Task:
     if not any(edge.producer in removed for edge in task.edges):
         return task
-    return replace(task, edges=tuple(edge for edge in task.edges if edge.producer not in removed))
+    return task._replace(edges=tuple(edge for edge in task.edges if edge.producer not in removed))

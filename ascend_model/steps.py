@@ -10,6 +10,9 @@ from ascend_model.timeline import PathStep
 BUSY = "busy"
 """Reason of a step that is work and not a wait."""
 
+RUNTIME = WaitReason.RUNTIME.value
+"""Reason of a step of the runtime."""
+
 
 @dataclass(slots=True, eq=False)
 class Step:

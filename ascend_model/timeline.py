@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PipeUse:
     """One pipe of one core kind, summed over a block or a task, in cycles.
 
@@ -20,7 +21,7 @@ class PipeUse:
     idle_cycles: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskSpan:
     """Where the time of one task went, in microseconds from the start of the run.
 
@@ -40,8 +41,7 @@ class TaskSpan:
     pipes: tuple[PipeUse, ...] = ()
 
 
-@dataclass(frozen=True)
-class BlockSpan:
+class BlockSpan(NamedTuple):
     """One block of a task on one core: `core` is 'AIC_3', 'AIV_7', ... Times in microseconds.
 
     dispatch_us: a scheduler had published it; received_us: the core took it up; seen_us: a scheduler could see that
@@ -56,7 +56,7 @@ class BlockSpan:
     dispatch_us: float = 0.0
     received_us: float = 0.0
     seen_us: float = 0.0
-    busy_cycles: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    busy_cycles: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Machine:
     core_hz: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, which would make it four times as slow to create, and a run has many
 class PathStep:
     """A piece of the critical path. `what` names the task or the runtime step; `reason` says why it waited.
 
@@ -89,7 +89,7 @@ class PathStep:
     ready: tuple[int, int, int] = (0, 0, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScopeReading:
     """Heap counters of one scope instance, in bytes, as the runtime samples them."""
 
@@ -101,8 +101,7 @@ class ScopeReading:
     residency_bytes: int
 
 
-@dataclass(frozen=True)
-class HeapBlock:
+class HeapBlock(NamedTuple):
     """Where the heap block of one task was placed: bytes [begin, end) of its ring's heap.
 
     task: index into `Workload.tasks`; local_id counts within the ring. oldest_live_id: the oldest task of the ring

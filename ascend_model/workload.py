@@ -7,6 +7,7 @@ simulated under any number of chips.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,7 @@ class InstructionStream:
         return len(self.kind)
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """A dependency of one task on an earlier one. `source` is 'creator', 'tensormap' or 'explicit'.
 
     wait: the consumer may not start before the producer completed.
@@ -47,8 +47,7 @@ class Edge:
     retain: bool = False
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """One submitted task. Ids are positions in `Workload.tasks`, in submission order.
 
     kind: 'AIC', 'AIV', 'MIX', 'ALLOC' or 'DUMMY'. block_streams: int32, the stream of each block
@@ -76,8 +75,7 @@ class Task:
     predicated: bool = False
 
 
-@dataclass(frozen=True)
-class ScopeBegin:
+class ScopeBegin(NamedTuple):
     """The orchestrator opens a scope. `mode` is 'auto' or 'manual'."""
 
     site: int
@@ -89,15 +87,13 @@ class ScopeEnd:
     """The orchestrator closes the innermost open scope."""
 
 
-@dataclass(frozen=True)
-class Submit:
+class Submit(NamedTuple):
     """The orchestrator submits task `task` (an index into `Workload.tasks`)."""
 
     task: int
 
 
-@dataclass(frozen=True)
-class Await:
+class Await(NamedTuple):
     """The orchestrator reads or writes GM itself, once `tasks`, who wrote there, have completed.
 
     consumers: and once everyone who retains one of them has released it (a write).

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from pto_sim.backend.collector import collector_paused
 from pto_sim.backend.runs import BackendRun, Progress
 from pto_sim.backend.session import current_session
 from pto_sim.program.errors import InputError, Interrupted, RuntimeFault
@@ -66,9 +67,10 @@ class SimBackend:
             engine_run = run_kernel(entry, args, options, observers)
         run.outputs, run.written, run.program = engine_run.outputs, engine_run.written, engine_run.program
         try:
-            _model(run, options, spec, sizes, progress)
-            with _stage(run, "check", progress):
-                _collect_findings(run, checks)
+            with collector_paused():
+                _model(run, options, spec, sizes, progress)
+                with _stage(run, "check", progress):
+                    _collect_findings(run, checks)
         except KeyboardInterrupt:
             raise Interrupted(engine_run.program) from None
         if run.fault is not None:

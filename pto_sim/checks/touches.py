@@ -122,6 +122,9 @@ def runs_of(accesses: Iterable[Access]) -> Runs:
     """The runs of some accesses; blocks that touch the same run count once."""
     known = tuple(accesses)
     pieces = [_starts(access) for access in known]
+    if len(pieces) == 1 and len(pieces[0][0]) == 1:  # nothing to sort, as for most tasks of a large graph
+        ((starts, run),) = pieces
+        return Runs(known, starts, starts + run, np.zeros(1, np.int64), starts + run)
     starts = np.concatenate([piece for piece, _ in pieces]) if pieces else np.zeros(0, np.int64)
     lengths = np.concatenate([np.full(len(piece), run, np.int64) for piece, run in pieces]) if pieces else starts
     owners = np.repeat(np.arange(len(known)), [len(piece) for piece, _ in pieces])
@@ -132,7 +135,7 @@ def runs_of(accesses: Iterable[Access]) -> Runs:
 
 def _starts(access: Access) -> tuple[np.ndarray, int]:
     """Where the contiguous runs of an access start, and how long they are."""
-    starts, run = np.unique(access.offsets), 1
+    starts, run = np.unique(access.offsets) if len(access.offsets) > 1 else access.offsets, 1
     axes = sorted((stride, extent) for extent, stride in zip(access.shape, access.strides, strict=True) if extent != 1)
     for stride, extent in axes:
         if stride == run:

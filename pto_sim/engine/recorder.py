@@ -202,7 +202,7 @@ class BlockRecorder:
         return indices[which.reshape(-1)]
 
     def finished_accesses(self) -> list[Access]:
-        """The recorded GM accesses as Program records."""
+        """The GM accesses of the group as Program records, once; the recorder has none after that."""
         together = self._together()
         # A lane's stream holds only the ops that ran on it.
         places = None if together else self._active().cumsum(axis=0, dtype=np.int32) - 1
@@ -214,6 +214,7 @@ class BlockRecorder:
                 own = places[op, np.searchsorted(self.lanes.ids, raw[3].ids)]
                 op = int(own[0]) if len(own) and (own == own[0]).all() else own
             result.append(accessed(raw, op))
+        self.accesses.clear()  # each names its recorder: a circle that only the garbage collector would free
         return result
 
 

@@ -28,7 +28,7 @@ def unique_gm_nbytes(record: TaskRecord, program: Program) -> tuple[int, int]:
         groups[access.tensor, access.write, access.shape, access.strides].append(np.asarray(access.offsets))
     spans: dict[tuple[int, bool], list[tuple[np.ndarray, int]]] = defaultdict(list)
     for (tensor, write, shape, strides), offsets in groups.items():
-        starts = np.unique(np.concatenate(offsets))
+        starts = np.unique(np.concatenate(offsets)) if len(offsets) > 1 or len(offsets[0]) > 1 else offsets[0]
         spans[tensor, write].append(_run_starts(starts, shape, strides))
     totals = [0, 0]
     for (tensor, write), found in spans.items():
@@ -52,6 +52,8 @@ def _run_starts(starts: np.ndarray, shape: tuple[int, ...], strides: tuple[int, 
 
 def _union_length(spans: list[tuple[np.ndarray, int]]) -> int:
     """Elements covered by the intervals [start, start + length)."""
+    if len(spans) == 1 and len(spans[0][0]) == 1:  # one block with one box, as most tasks of a large graph have
+        return spans[0][1]
     begin = np.concatenate([starts for starts, _ in spans])
     if not len(begin):
         return 0

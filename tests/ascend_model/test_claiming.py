@@ -102,7 +102,8 @@ def test_a_task_is_staged_until_it_is_ready_or_all_its_blocks_are_placed() -> No
 
 
 def names(clusters: tuple[Cluster, ...], run: TaskRun, *, pending: bool) -> list[str]:
-    return ["+".join(core.name for core in cores) for cores in free_places(clusters, run, pending=pending)]
+    every = 3 * len(clusters)
+    return ["+".join(core.name for core in cores) for cores in free_places(clusters, run, every, pending=pending)]
 
 
 def test_free_places_by_the_slots_in_use() -> None:
@@ -121,6 +122,8 @@ def test_free_places_by_the_slots_in_use() -> None:
     assert names(clusters, mix, pending=True) == ["AIC_1+AIV_2+AIV_3"]
     assert names(clusters, pair, pending=False) == ["AIV_0+AIV_1"]
     assert names(clusters, pair, pending=True) == ["AIV_2+AIV_3"]
+    first, *_ = free_places(clusters, vector, 3, pending=False)
+    assert len(free_places(clusters, vector, 3, pending=False)) == 3 and first[0].name == "AIV_0"
 
 
 class Alone:

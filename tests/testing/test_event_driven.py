@@ -29,7 +29,7 @@ def lowered_of(program: TaskProgram) -> LoweredProgram:
 
 def changed(lowered: LoweredProgram, keep: Callable[[Edge], Edge | None]) -> LoweredProgram:
     tasks = tuple(
-        replace(task, edges=tuple(kept for edge in task.edges if (kept := keep(edge)) is not None))
+        task._replace(edges=tuple(kept for edge in task.edges if (kept := keep(edge)) is not None))
         for task in lowered.workload.tasks
     )
     return replace(lowered, workload=replace(lowered.workload, tasks=tasks))
@@ -82,7 +82,7 @@ def test_scopes_that_share_a_block_need_their_pins() -> None:
     rings = RingSizes(heap_bytes=(MIB, 1536, MIB, MIB))
     lowered = lowered_of(SIBLINGS)
     assert wrong_orders(SIBLINGS, lowered, rings) == 0
-    unpinned = changed(lowered, lambda edge: replace(edge, retain=False))
+    unpinned = changed(lowered, lambda edge: edge._replace(retain=False))
     assert wrong_orders(SIBLINGS, unpinned, rings) > 0
 
 

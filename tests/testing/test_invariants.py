@@ -43,7 +43,7 @@ def tampered(done: BackendRun, reading: str = "max_lag", **changes: Any) -> Back
 def moved(done: BackendRun, index: int, **changes: Any) -> BackendRun:
     """A run in which one block of the reading is placed otherwise."""
     blocks = list(done.heap["max_lag"].blocks)
-    blocks[index] = replace(blocks[index], **changes)
+    blocks[index] = blocks[index]._replace(**changes)
     return tampered(done, blocks=tuple(blocks))
 
 
