@@ -14,7 +14,7 @@ from pathlib import Path
 
 BENCHMARKS = ("matmul", "dispatch", "attention", "kernels", "graph")
 # Run when named only: they take some twenty minutes each.
-LONG = ("exhaustive_fp32", "dsv4")
+LONG = ("exhaustive_fp32", "dsv4", "decode_fwd")
 
 
 def main() -> None:
