@@ -283,8 +283,16 @@ class Compute:
         data = np.full(count, FILL_BYTE, np.uint8).view(plan.dtype.numpy).reshape(lanes, *plan.out.shape)
         return data, tuple(min(a, b) for a, b in zip(plan.out.shape, box, strict=True))
 
+    def drains(self, value: Tile, target: Tile) -> bool:
+        """Whether the fixpipe narrows an FP32 product on its way into L1.
+
+        pypto: src/ir/op/tile_ops/transform.cpp, tile.assemble.
+        """
+        narrows = value.dtype.name == "FP32" and target.dtype.name in ("BF16", "FP16")
+        return narrows and value.accumulator and target.space == "mat"
+
     def narrow(self, data: np.ndarray, dtype: DataType) -> np.ndarray:
-        """An FP32 accumulator narrowed to `dtype`, to nearest even: what the fixpipe does on a store.
+        """An FP32 accumulator narrowed to `dtype`, to nearest even: what the fixpipe does on a store to GM or L1.
 
         pto-isa: include/pto/cpu/TStore.hpp (a static_cast).
         """

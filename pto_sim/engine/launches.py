@@ -49,12 +49,12 @@ class SplitMode(metaclass=Alternatives):
 
 
 class Optimization:
-    """An entry of `optimizations=`: it changes scheduling, never a value."""
+    """An entry of `optimizations=`: it changes scheduling, never a value. None: the entry says nothing of it."""
 
-    __slots__ = ("kind", "value")
+    __slots__ = ("slot_num", "split")
 
-    def __init__(self, kind: str, value: Any) -> None:
-        self.kind, self.value = kind, value
+    def __init__(self, split: Any = None, slot_num: Any = None) -> None:
+        self.split, self.slot_num = split, slot_num
 
 
 class ComputedBlocks(int):
@@ -116,10 +116,10 @@ class TaskInProgress:
                 values=f"got {entry!r}",
                 hint="write optimizations=[pl.split(pl.SplitMode.UP_DOWN)]",
             )
-        if entry.kind == "split":
-            self.record.split = entry.value
-        else:
-            self.record.slot_num = entry.value
+        if entry.split is not None:
+            self.record.split = entry.split
+        if entry.slot_num is not None:
+            self.record.slot_num = entry.slot_num
 
     def take_scalars(self, entries: Sequence[tuple[str, str, Any]]) -> None:
         """Run-time scalars among its arguments: name, declared type or '', value. What is no number is left out."""

@@ -196,7 +196,8 @@ class Memory:
         """Write a tile into a window of another in place, on the active lanes."""
         run = self.run
         core = run.task_core("an assignment to a tile")
-        if value.dtype is not target.dtype:
+        drained = run.compute.drains(value, target)
+        if value.dtype is not target.dtype and not drained:
             raise KernelError(
                 "PTO202",
                 "assembling into a tile needs the same element type",
@@ -205,8 +206,8 @@ class Memory:
                 hint=f"cast it first: pl.cast(x, target_type=pl.{target.dtype.name})",
             )
         self._check_tile_bounds(window, target.shape)
-        source = value.resolve().reshape(-1, *window.sizes)
-        self._write_lanes(target, window, source)
+        data = run.compute.narrow(value.resolve(), target.dtype) if drained else value.resolve()
+        self._write_lanes(target, window, data.reshape(-1, *window.sizes))
         core.record(
             self.signature("assemble", (target.type, value.type), target.type, ()),
             target.number,

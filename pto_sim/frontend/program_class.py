@@ -21,7 +21,8 @@ from pto_sim.frontend.variants import Variant
 from pto_sim.program.errors import InputError, KernelError, UnsupportedError
 from pto_sim.program.model import Site
 
-_TASKS = ("incore", "aic", "aiv", "group")
+_CORES = ("aic", "aiv")
+_TASKS = ("incore", *_CORES, "group")
 _ABOVE_CHIP = ("host", "cluster_0", "cluster_1", "cluster_2", "global")
 # What a program has of the compiler's IR (pypto: python/pypto/pypto_core/ir.pyi, class Program).
 _COMPILER_PARTS = ("as_python", "functions", "get_function", "get_global_var", "span", "serialize")
@@ -117,12 +118,14 @@ class EntryMethod(_Method, JitKernel):
     def form(self, variant: Variant) -> Callable[..., Any]:
         """The rewritten method; of a device function, a launch of it."""
         function = super().form(variant)
-        if self.kind != "incore":
+        if self.kind not in ("incore", *_CORES):
             return function
+        assert self.program is not None
+        body = function if self.kind == "incore" else self.program.methods[self.name].in_task
 
         def orchestration(*args: Any) -> Any:
             with At(require_run("an entry"), self.name, {}):
-                return function(*args)
+                return body(*args)
 
         return orchestration
 

@@ -23,7 +23,7 @@ from pto_sim.frontend.task_functions import spmd_submit as spmd_submit
 from pto_sim.frontend.task_functions import submit as submit
 from pto_sim.frontend.tile_annotations import MemRef as MemRef
 from pto_sim.frontend.tile_annotations import TileView as TileView
-from pto_sim.language import array, distributed, prefetch, system, tensor, tile
+from pto_sim.language import array, distributed, optimizations, prefetch, system, tensor, tile
 from pto_sim.language.cube import *  # noqa: F403
 from pto_sim.language.decorators import dynamic, jit
 from pto_sim.language.decorators import inline as inline
@@ -98,14 +98,14 @@ dim = tensor.dim
 globals().update(named_calls("pl", {name: value for name, value in globals().items() if callable(value)}))
 
 __all__ = [
-    "DN", "MX_A_ZZ", "MX_B_NN", "ND", "NZ", "TaskId", "aic_gather", "aiv_shard", "arange", "array", "assemble", "at",
-    "ci", "cluster", "cond", "const", "create_l1", "create_tensor", "create_tile", "cross_core_slot", "dim",
+    "DN", "MX_A_ZZ", "MX_B_NN", "ND", "NZ", "TaskId", "aic_gather", "aiv_shard", "arange", "array", "assemble",
+    "at", "ci", "cluster", "cond", "const", "create_l1", "create_tensor", "create_tile", "cross_core_slot", "dim",
     "distributed", "dump_tag", "dynamic", "expand_clone", "expands", "fillpad", "fillpad_expand", "fillpad_inplace",
     "full", "func_attr", "function", "gather_row", "get_block_idx", "get_block_num", "get_subblock_idx", "inline",
-    "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "parallel", "pipeline", "prefetch", "program",
-    "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice", "split", "split_aiv", "spmd",
-    "spmd_submit", "static_assert", "static_print", "store", "submit", "system", "tensor", "tile", "transpose_view",
-    "unroll", "while_", "write", "yield_",
+    "jit", "load", "manual_scope", "max", "min", "move", "no_dep", "optimizations", "parallel", "pipeline",
+    "prefetch", "program", "range", "read", "reinterpret_view", "reshape", "scope", "set_validshape", "slice",
+    "split", "split_aiv", "spmd", "spmd_submit", "static_assert", "static_print", "store", "submit", "system",
+    "tensor", "tile", "transpose_view", "unroll", "while_", "write", "yield_",
 ]  # fmt: skip
 
 

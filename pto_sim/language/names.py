@@ -14,7 +14,7 @@ from pto_sim.program.model import Site
 # (pypto: python/pypto/language/__init__.py).
 _NOT_MODELLED_TEXT = """
 AsyncEvent AsyncSession CompactMode DynVar ForKind InlineFunction IntLike JITFunction MemRefType
-PrefetchAsyncContext Ptr PtrType adir alloc loads loads_program optimizations parse parse_program parser
+PrefetchAsyncContext Ptr PtrType adir alloc loads loads_program parse parse_program parser
 """
 NOT_MODELLED = frozenset(_NOT_MODELLED_TEXT.split())
 

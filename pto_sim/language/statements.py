@@ -135,14 +135,17 @@ def parallel(*bounds: Any, **options: Any) -> Any:
 
 
 def split(mode: str, **options: Any) -> Optimization:
-    """An entry of optimizations=: how the two AIV share the vector part. See pl.SplitMode."""
+    """An entry of optimizations=: how the two AIV share the vector part. See pl.SplitMode.
+
+    slot_num: as of pl.cross_core_slot, its old place.
+    """
     known_options(require_run("pl.split"), "split", options, ("slot_num",))
-    return Optimization("split", mode)
+    return Optimization(mode, options.get("slot_num"))
 
 
 def cross_core_slot(*, slot_num: int) -> Optimization:
     """An entry of optimizations=: slots of the pipe between cube and vector cores, for each direction."""
-    return Optimization("slot_num", slot_num)
+    return Optimization(slot_num=slot_num)
 
 
 def split_aiv(count: Any = 2, *, mode: str = "none") -> SplitAiv:

@@ -18,7 +18,8 @@ class OpRow:
     operands: 'tile', 'scalar' or 'tile_or_scalar' for each. variadic: the last operand may repeat. attrs: names of the
     keyword attributes that `function` takes besides profile. dtypes: element types of the main operand.
     shape_rule: a key of typing_rules.SHAPE_RULES. out_dtype_rule: 'same', 'target' (attr), 'accumulator',
-    'accumulator_in' (operand 0 is the accumulator), 'index' (operand 1 is an index), 'attr' (attr dtype), 'free'
+    'accumulator_in' (operand 0 is the accumulator), 'index' (operand 1 is an index),
+    'expanded' (that of operand 1), 'attr' (attr dtype), 'free'
     (that of operand 0, whatever the others have) or 'reinterpreted' (attr dtype, whatever the operands have).
     function(*operands, profile=, **attrs) takes [L, *shape] arrays and returns one. unit: 'V' vector or
     'M' cube. cost_class: the instructions that one pass over the tile issues. profiles_differ: `a2a3` and

@@ -236,9 +236,10 @@ def _expand_rows() -> tuple[OpRow, ...]:
                 operands=_PAIR,
                 dtypes=_ALL,
                 shape_rule=f"{axis}_vector",
+                out_dtype_rule="expanded",
                 function=expand.expand,
                 cost_class=("vbrcb",) if axis == "row" else ("vcopy",),
-                note="the vector repeated; the first operand only gives the shape",
+                note="the vector repeated; the first operand only gives the shape, and may have a narrower type",
             )
         )
     return tuple(rows)

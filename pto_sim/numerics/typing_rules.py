@@ -211,6 +211,17 @@ def accumulator_of(dtype: str) -> str:
     return "INT32" if dtype == "INT8" else "FP32"
 
 
+def _yields(target: str, vector: str) -> bool:
+    """Whether the compiler's common type of the two is the vector's, as the expanding instruction converts nothing.
+
+    pypto: src/ir/op/type_inference.cpp (PromoteDataTypes); pto-isa: include/pto/npu/a2a3/T{Row,Col}Expand.hpp.
+    """
+    if (target in FLOATS) != (vector in FLOATS):
+        return vector in FLOATS
+    bits = [STORAGE[dtype].itemsize for dtype in (target, vector)]
+    return bits[0] < bits[1] or target == vector or (bits[0] == bits[1] and vector[0] == "I" and target[0] == "U")
+
+
 def _check_scalar(op: str, scalar: OperandType, tile_dtype: str) -> None:
     # A subtraction keeps the tile's type whatever the number's (pypto: tensor_ops/elementwise.cpp, tensor.subs).
     if op != "sub" and scalar.dtype in FLOATS and tile_dtype not in FLOATS:
@@ -229,7 +240,7 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
             )
         return dtype
     dtypes = [tile.dtype for tile in tiles]
-    main = dtypes[1] if row.out_dtype_rule in ("accumulator_in", "masked") else dtypes[0]
+    main = dtypes[1] if row.out_dtype_rule in ("accumulator_in", "masked", "expanded") else dtypes[0]
     if main not in row.dtypes:
         raise OpTypeError(
             f"{row.name} does not take {main}",
@@ -245,6 +256,8 @@ def _check_dtypes(row: OpRow, tiles: Sequence[OperandType], attrs: Mapping[str, 
             raise OpTypeError(
                 f"{row.name} needs an index of {' or '.join(allowed)}", f"got {dtypes[1]}", "cast the index"
             )
+    elif row.out_dtype_rule == "expanded":
+        want = [dtypes[0] if _yields(dtypes[0], main) else main, main]
     elif row.out_dtype_rule == "masked":
         want = [dtypes[0]] + [main] * (len(dtypes) - 1)
     elif row.out_dtype_rule in ("free", "reinterpreted"):

@@ -167,3 +167,41 @@ def test_operands_of_a_batch_that_exceed_l1_come_page_by_page() -> None:
     with pytest.raises(KernelError, match="more L1") as caught:
         lower(run_kernel(one_page, big, RunOptions(), []).program)
     assert caught.value.code == "PTO301"
+
+
+HALF = pl.Tensor[[16, 16], pl.BF16]
+
+
+@pl.jit
+def drained_into_l1(x: HALF, y: HALF, o: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        first = pl.load(x, [0, 0], [16, 16], target_memory=pl.Mem.Mat)
+        second = pl.load(y, [0, 0], [16, 16], target_memory=pl.Mem.Mat)
+        kept = pl.create_tile([16, 32], dtype=pl.BF16, target_memory=pl.Mem.Mat)
+        kept = pl.assemble(kept, pl.matmul(first, second), [0, 0])
+        kept = pl.assemble(kept, pl.matmul(first, first), [0, 16])
+        pl.store(pl.matmul(kept[:, 0:16], second), [0, 0], o)
+
+
+def test_a_product_assembled_into_l1_is_narrowed_to_nearest_even() -> None:
+    """The first product is of integers below 2^24, so exact; the second is of an identity, so its input."""
+    x = np.random.default_rng(5).integers(-20, 20, (16, 16))
+    o = np.zeros((16, 16), np.float32)
+    half = x.astype(ml_dtypes.bfloat16)
+    drained_into_l1(half, np.eye(16, dtype=ml_dtypes.bfloat16) * 17, o)
+    narrowed = (x * 17).astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float32)
+    assert (narrowed != x * 17).any()
+    np.testing.assert_array_equal(o, narrowed * 17)
+
+
+@pl.jit
+def narrowed_in_ub(x: HALF, o: pl.Out[HALF]):
+    with pl.at(level=pl.Level.CORE_GROUP):
+        kept = pl.create_tile([16, 16], dtype=pl.BF16)
+        wide = pl.cast(pl.load(x, [0, 0], [16, 16]), target_type=pl.FP32)
+        pl.store(pl.assemble(kept, wide, [0, 0]), [0, 0], o)
+
+
+def test_only_the_fixpipe_narrows_in_an_assemble() -> None:
+    with pytest.raises(KernelError, match="same element type"):
+        narrowed_in_ub(np.zeros((16, 16), ml_dtypes.bfloat16), np.zeros((16, 16), ml_dtypes.bfloat16))

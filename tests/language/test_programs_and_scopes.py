@@ -31,6 +31,43 @@ def test_a_device_function_alone_is_one_task() -> None:
 
 
 @pl.program
+class OfOneVectorCore:
+    @pl.function(type=pl.FunctionType.AIV)
+    def negate(self, x: SHAPE, out: pl.Out[SHAPE]) -> SHAPE:
+        return pl.store(pl.neg(pl.load(x, [0, 0], [8, 16])), [0, 0], out)
+
+
+@pl.program
+class OfBothVectorCores:
+    @pl.function(type=pl.FunctionType.AIV, attrs={"split": pl.SplitMode.UP_DOWN})
+    def negate(self, x: SHAPE, out: pl.Out[SHAPE]) -> SHAPE:
+        return pl.store(pl.neg(pl.load(x, [0, 0], [8, 16])), [0, 0], out)
+
+
+@pl.program
+class OfTheCube:
+    @pl.function(type=pl.FunctionType.AIC)
+    def negate(self, x: pl.Tensor[[16, 16], pl.FP32], out: pl.Out[pl.Tensor[[16, 16], pl.FP32]]):
+        left = pl.load(x, [0, 0], [16, 16], target_memory=pl.Mem.Mat)
+        return pl.store(pl.matmul(left, left), [0, 0], out)
+
+
+@pytest.mark.parametrize("program", [OfOneVectorCore, OfBothVectorCores])
+def test_a_vector_function_alone_is_one_task(program: object) -> None:
+    out = np.zeros_like(X)
+    program(X, out)  # type: ignore[operator]
+    np.testing.assert_array_equal(out, -X)
+
+
+def test_a_cube_function_alone_is_one_task() -> None:
+    x, out = 3 * np.eye(16, dtype=np.float32), np.zeros((16, 16), np.float32)
+    OfTheCube(x, out)
+    np.testing.assert_array_equal(out, 9 * np.eye(16))
+    tasks = run_kernel(OfTheCube.entry, [x, out], RunOptions(), []).program.tasks
+    assert [(task.name, task.blocks) for task in tasks] == [("negate", 1)]
+
+
+@pl.program
 class TwoResults:
     @pl.function(type=pl.FunctionType.InCore)
     def both(self, x: SHAPE, a: pl.Out[SHAPE], b: pl.Out[SHAPE]) -> tuple[SHAPE, SHAPE]:

@@ -24,12 +24,25 @@ _PACKED = {"INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32"}
 _FREE_OF_THE_FIRST = {"gather", "gather_axis", "gather_flat", "gatherb", "mgather", "sort32"}
 """The second operand is an index or a list of positions, so the first may have any type of its row."""
 
+_EXPANDED_BY = {
+    "FP32": {"FP32", "FP16", "BF16", "BOOL", *_ANY_INTEGER}, "FP16": {"FP16", "BOOL", *_ANY_INTEGER},
+    "BF16": {"BF16", "BOOL", *_ANY_INTEGER}, "INT64": {"BOOL", *_ANY_INTEGER},
+    "INT32": {"INT32", "INT16", "INT8", "UINT32", "UINT16", "UINT8", "BOOL"},
+    "INT16": {"INT16", "INT8", "UINT16", "UINT8", "BOOL"},
+    "INT8": {"INT8", "UINT8"}, "UINT8": {"UINT8"}, "UINT16": {"UINT16", "INT8", "UINT8", "BOOL"},
+    "UINT32": {"UINT32", "INT16", "INT8", "UINT16", "UINT8", "BOOL"},
+}  # fmt: skip
+"""Of row_expand and col_expand only the vector is read: the target has any type that yields to the vector's."""
+
 
 def _allowed(row: OpRow, dtype: str, place: int) -> set[str]:
     """The types of operand `place` when the others are those of a legal call on `dtype`."""
     two_bytes = STORAGE[dtype].itemsize == 2
     if row.name in ("sel", "sels") and place == 0:
         return _PACKED
+    if row.name in ("row_expand", "col_expand"):
+        vectors = {vector for vector, targets in _EXPANDED_BY.items() if dtype in targets}
+        return _EXPANDED_BY[dtype] if place == 0 else vectors
     if row.name == "sort32" and place == 1:
         return {"INT32", "UINT32"}
     if row.name in ("gather", "gather_axis", "gather_flat") and place == 1:

@@ -154,10 +154,29 @@ def deep(slots: int) -> Any:
     return kernel
 
 
-def test_slots_that_a_core_cannot_hold_are_refused_and_fewer_are_not() -> None:
+def deep_by_its_long_name(slots: int) -> Any:
+    @pl.jit
+    def kernel(a: pl.Tensor[[128, 256], pl.FP32], o: pl.Out[pl.Tensor[[128, 128], pl.FP32]]):
+        with pl.at(level=pl.Level.CORE_GROUP, optimizations=[pl.optimizations.cross_core_slot(slot_num=slots)]):
+            o[:, :] = pl.add(pl.matmul(a[:, 0:128], a[:, 128:256], b_trans=True), 1.0)
+
+    return kernel
+
+
+def deep_by_its_split(slots: int) -> Any:
+    @pl.jit
+    def kernel(a: pl.Tensor[[128, 256], pl.FP32], o: pl.Out[pl.Tensor[[128, 128], pl.FP32]]):
+        with pl.at(level=pl.Level.CORE_GROUP, optimizations=[pl.split(pl.SplitMode.NONE, slot_num=slots)]):
+            o[:, :] = pl.add(pl.matmul(a[:, 0:128], a[:, 128:256], b_trans=True), 1.0)
+
+    return kernel
+
+
+@pytest.mark.parametrize("kernel", [deep, deep_by_its_long_name, deep_by_its_split])
+def test_slots_that_a_core_cannot_hold_are_refused_and_fewer_are_not(kernel: Any) -> None:
     """A 128 x 128 FP32 tile takes 64 KiB: 2 slots fit the 184 KiB of UB, 4 do not."""
     a, o = np.ones((128, 256), np.float32), np.zeros((128, 128), np.float32)
-    lowered(deep(2), a, o)
+    lowered(kernel(2), a, o)
     with pytest.raises(KernelError, match="PTO301") as caught:
-        lowered(deep(4), a, o)
+        lowered(kernel(4), a, o)
     assert "262144 B of slots, 188416 B available" in str(caught.value)

@@ -57,7 +57,7 @@ def _optimizations(values: ast.expr, around: Surroundings) -> Iterator[Problem]:
     seen: set[str] = set()
     slots = False
     for entry in values.elts:
-        name = around.operator(entry)
+        name = (around.operator(entry) or "").removeprefix("optimizations.")
         if name not in ("split", "cross_core_slot") or not isinstance(entry, ast.Call):
             continue
         if name in seen:
