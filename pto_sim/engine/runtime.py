@@ -13,6 +13,7 @@ from pto_sim.engine.lanes import division_by_zero, logical, logical_not
 from pto_sim.engine.launches import ComputedBlocks
 from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_arithmetic import quotient, remainder
+from pto_sim.engine.scalar_operands import check_predicate_types
 from pto_sim.engine.settled import derived, is_settled, unsettled
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.task_ids import TaskIdCarry
@@ -182,7 +183,9 @@ class KernelRuntime:
     @staticmethod
     def predicate(since: tuple[int, int], value: Any) -> Any:
         """The value of a predicate: what was read since it began are its operands."""
-        require_run("a predicate").recorder.predicated(since)
+        run = require_run("a predicate")
+        check_predicate_types(run, since[0])
+        run.recorder.predicated(since)
         return value
 
     @staticmethod

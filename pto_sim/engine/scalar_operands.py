@@ -2,13 +2,16 @@
 
 pypto: python/pypto/ir/utils.py (_check_not_index_scalar); src/ir/op/tensor_ops/memory.cpp and tile_ops/memory.cpp
 (tensor.write and tile.write: the value has the type of what it is written to);
-src/codegen/pto/pto_scalar_expr_codegen.cpp (casts).
+src/codegen/pto/pto_scalar_expr_codegen.cpp (casts); python/pypto/language/parser/ast_parser.py (predicates).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from pto_sim.engine.lanes import LaneScalar
 from pto_sim.program.dtypes import DTYPES, DataType
 from pto_sim.program.errors import KernelError
 
@@ -67,3 +70,34 @@ def check_scalar_cast(run: Run, target: DataType) -> None:
         values=f"INDEX: a loop variable, a block index, or what follows from one; target {target.name}",
         hint=f"pl.cast(pl.cast(value, pl.INT32), pl.{target.name})",
     )
+
+
+def check_condition(run: Run, what: str, value: Any) -> None:
+    """A truth value, or None. Raises KernelError (PTO269) for a number.
+
+    pypto: src/ir/op/type_inference.cpp, CheckMatmulInitCond.
+    """
+    numbers = value.resolve() if isinstance(value, LaneScalar) else value
+    if numbers is None or np.asarray(numbers).dtype == np.bool_:
+        return
+    raise KernelError(
+        "PTO269",
+        f"{what} is a truth value",
+        site=run.site(),
+        values=f"got the number {value!r}",
+        hint="write the comparison: init_cond=(k == 0)",
+    )
+
+
+def check_predicate_types(run: Run, since: int) -> None:
+    """The elements that a predicate= has read, those from the position `since` on. Raises KernelError (PTO270)."""
+    for touched in run.recorder.orchestration[since:]:
+        info = run.recorder.tensors[touched.access.tensor]
+        if not info.dtype.startswith("INT"):
+            raise KernelError(
+                "PTO270",
+                "predicate= reads a signed integer",
+                site=run.site(),
+                values=f"{info.name or 'a tensor'} {list(info.shape)} {info.dtype}",
+                hint="the scheduler extends the sign of what it reads: let a task write the decision as INT32",
+            )

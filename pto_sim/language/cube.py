@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pto_sim.engine.run import require_run
+from pto_sim.engine.scalar_operands import check_condition
 from pto_sim.engine.tile import Tile
 from pto_sim.program.errors import KernelError, UnsupportedError
 
@@ -20,6 +21,7 @@ def matmul_acc(acc: Tile, a: Any, b: Any, a_trans: bool = False, b_trans: bool =
     """acc + a @ b, in place: the accumulator's old name is dead afterwards. init_cond true: a @ b alone."""
     run = require_run("pl.matmul_acc")
     attrs = {"a_trans": bool(a_trans), "b_trans": bool(b_trans)}
+    check_condition(run, "pl.matmul_acc(init_cond=)", init_cond)
     if init_cond is not None and bool(init_cond):
         if acc.ndim != 2:
             raise KernelError(

@@ -9,6 +9,7 @@ from pto_sim.program.options import RunOptions
 
 N = 32
 Row = pl.Tensor[[1, N], pl.FP32]
+Gate = pl.Tensor[[1, 8], pl.INT32]
 
 
 @pl.jit(auto_scope=False)
@@ -30,11 +31,11 @@ def plain(x: Row, out: pl.Out[Row]):
 
 
 @pl.jit(auto_scope=False)
-def predicated(x: Row, out: pl.Out[Row]):
+def predicated(x: Row, go: Gate, out: pl.Out[Row]):
     half = pl.create_tensor([1, N], dtype=pl.FP32)
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="first", allow_early_resolve=True):
         half[:, :] = pl.mul(x[:, :], 0.5)
-    for _ in pl.spmd(1, name_hint="second", predicate=pl.read(x, [0, 0]) > 0.0):
+    for _ in pl.spmd(1, name_hint="second", predicate=pl.read(go, [0, 0]) > 0):
         out[:, :] = pl.add(half[:, :], x[:, :])
 
 
@@ -45,16 +46,17 @@ def add_rows(a: Row, b: Row, out: pl.Out[Row]):
 
 
 @pl.jit(auto_scope=False)
-def submitted(x: Row, out: pl.Out[Row]):
+def submitted(x: Row, go: Gate, out: pl.Out[Row]):
     half = pl.create_tensor([1, N], dtype=pl.FP32)
     with pl.at(level=pl.Level.CORE_GROUP, name_hint="first", allow_early_resolve=True):
         half[:, :] = pl.mul(x[:, :], 0.5)
-    out, _ = pl.submit(add_rows, half, x, out, predicate=pl.read(x, [0, 0]) > 0.0)
+    out, _ = pl.submit(add_rows, half, x, out, predicate=pl.read(go, [0, 0]) > 0)
 
 
 def run(kernel):
     x = np.ones((1, N), np.float32)
-    done = SimBackend().run(kernel, (x, np.zeros_like(x)), RunOptions())
+    gates = [np.ones((1, 8), np.int32)] if "go" in kernel.param_names else []
+    done = SimBackend().run(kernel, (x, *gates, np.zeros_like(x)), RunOptions())
     assert done.fault is None and (done.outputs["out"] == 1.5).all()
     return {task.name: task for task in done.timeline.tasks}, done.timeline
 

@@ -52,12 +52,12 @@ def nobody_waits(x: T, out: pl.Out[T]):
 
 @pl.jit
 def predicated(x: T, out: pl.Out[T]):
-    a = pl.create_tensor([16, 16], dtype=pl.FP32)
+    a = pl.create_tensor([16, 16], dtype=pl.INT32)
     with pl.at(level=CORE, allow_early_resolve=True) as made:  # bad
-        a[:, :] = x[:, :]
+        a[:, :] = pl.cast(x[:, :], target_type=pl.INT32)
     with pl.spmd(2, deps=[made], predicate=(a[0, 0] >= 0)) as tid:  # noqa: F841
         b = pl.tile.get_block_idx()
-        out[b * 8 : b * 8 + 8, :] = a[b * 8 : b * 8 + 8, :]
+        out[b * 8 : b * 8 + 8, :] = pl.cast(a[b * 8 : b * 8 + 8, :], target_type=pl.FP32)
     return out
 
 

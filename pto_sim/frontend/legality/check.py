@@ -6,10 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from pto_sim.frontend.legality import (
+    assertions,
     bindings,
     calls,
     contexts,
     dependencies,
+    dispatch_predicates,
     keywords,
     launch_options,
     literal_tiles,
@@ -51,6 +53,8 @@ RULES = (
     calls.language_calls,
     calls.dead_arguments,
     dependencies.dependency_lists,
+    dispatch_predicates.dispatch_predicates,
+    assertions.static_assertions,
     regions.split_regions,
     literal_tiles.block_rows,
 )
