@@ -129,6 +129,34 @@ def window_box(run: Run, valid: Box, window: Window) -> Box | None:
     return tuple(extent for axis, extent in enumerate(box) if axis not in window.dropped)
 
 
+def written_box(run: Run, target: Tile, value: Tile, window: Window) -> Box | None:
+    """The valid box of a tile after `value` is assembled into it: one box at the origin, or KernelError (PTO202).
+
+    pypto: src/ir/op/type_inference.cpp, InferWriteValidShapeUnion. Left alone where blocks write elsewhere.
+    """
+    if target.valid is None or value.ndim != target.ndim or not all(type(o) is int for o in window.offsets):
+        return target.valid
+    held, part = target.valid, value.valid or value.shape
+    starts = tuple(window.offsets)
+    ends = [start + extent for start, extent in zip(starts, part, strict=True)]
+    growing = [axis for axis, (end, have) in enumerate(zip(ends, held, strict=True)) if end > have]
+    if 0 in part or (0 not in held and not growing):
+        return held
+    grown = tuple(max(end, have) for end, have in zip(ends, held, strict=True))
+    at_origin = not any(starts)
+    covers = at_origin and (0 in held or all(p >= h for p, h in zip(part, held, strict=True)))
+    rest = [axis for axis in range(len(held)) if growing != [axis]]
+    abuts = 0 not in held and len(growing) == 1 and starts[growing[0]] <= held[growing[0]]
+    if not covers and not (abuts and all(starts[axis] == 0 and part[axis] == held[axis] for axis in rest)):
+        raise KernelError(
+            "PTO202", "what is valid of a tile is one box at its origin: a write abuts it, over its whole width",
+            site=run.site(), values=f"valid {list(held)}, written {list(part)} at {list(starts)}",
+            hint="write in order from the origin, or into a tile that is valid everywhere",
+        )  # fmt: skip
+    box = part if covers else grown
+    return None if box == target.shape else box
+
+
 def batched_box(tiles: Sequence[Tile], shape: Box, attrs: Mapping[str, Any]) -> Box | None:
     """The valid box of a product with batch axes: its rows from the left operand, its columns from the right."""
     if all(tile.valid is None for tile in tiles):
@@ -149,6 +177,8 @@ def _product(run: Run, name: str, tiles: Sequence[Tile], full: list[Box], attrs:
     if held < depth:
         raise _differ(run, name, full)
     boxes = [left, (columns, depth) if attrs.get("b_trans") else (depth, columns)]
+    if name == "matmul_bias" and full[0][1] < columns:
+        raise _differ(run, name, full)
     if name == "matmul_bias":
         boxes.insert(0, (1, columns))
     elif len(full) == 3:

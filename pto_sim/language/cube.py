@@ -10,6 +10,7 @@ from pto_sim.engine.run import require_run
 from pto_sim.engine.scalar_operands import check_condition
 from pto_sim.engine.tile import Tile
 from pto_sim.program.errors import KernelError, UnsupportedError
+from pto_sim.program.model import ValueType
 
 __all__ = [
     "batch_matmul", "batch_matmul_acc", "gemv", "gemv_acc", "gemv_bias", "matmul_acc", "matmul_bias", "matmul_mx",
@@ -45,13 +46,34 @@ def matmul_bias(a: Any, b: Any, bias: Any) -> Tile:
     return run.compute.apply("matmul_bias", (bias, a, b), {"a_trans": False, "b_trans": False})
 
 
-def _one_row(what: str, a: Any) -> None:
+_PHASES = ("unspecified", "partial", "final")
+_BOX_ROWS = 16
+
+
+def _one_row(what: str, a: Any, acc_phase: str) -> Tile:
+    """The left operand [1, K] as the first row of a box [16, K], so the product is [16, N] with one valid row.
+
+    pypto: src/ir/op/tile_ops/matmul.cpp, BuildGemvResultType. Raises KernelError: PTO202, PTO206 for the phase.
+    """
     run = require_run(what)
-    rows = (a.valid or a.shape)[0] if isinstance(a, Tile) else a.shape[0]
-    if rows != 1:
+    if acc_phase not in _PHASES:
         raise KernelError(
-            "PTO202", f"{what} takes a left operand of one row", site=run.site(), values=f"got {a!r}", hint="use matmul"
-        )
+            "PTO206", f"{what} has no such acc_phase", site=run.site(), values=f"got {acc_phase!r}",
+            hint=f"one of {', '.join(_PHASES)}",
+        )  # fmt: skip
+    if not isinstance(a, Tile) or a.ndim != 2 or a.shape[0] != 1 or (a.valid or a.shape)[0] != 1:
+        raise KernelError(
+            "PTO202", f"{what} takes a left operand of one row [1, K]", site=run.site(), values=f"got {a!r}",
+            hint="load or slice one row; pl.matmul takes more of them",
+        )  # fmt: skip
+    core, row = run.task_core(what), a.resolve()
+    data = np.zeros((row.shape[0], _BOX_ROWS, row.shape[2]), row.dtype)
+    data[:, :1] = row
+    type_ = ValueType((_BOX_ROWS, a.shape[1]), a.dtype.name, "tile")
+    box = core.make_tile(data, type_, a.dtype, root=a.root)
+    box.explicit, box.space, box.valid = a.explicit, a.space, a.valid or a.shape
+    core.record(run.memory.signature("reshape", (a.type,), type_, ()), box.number, (a.number,))
+    return box
 
 
 # The compiler cuts no product of one row (pypto: docs/en/dev/passes/15-auto_tile_matmul_l0.md).
@@ -59,21 +81,29 @@ _WHOLE = (("a_trans", False), ("b_trans", False), ("manual", True))
 
 
 def gemv(a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
-    """a @ b for one row a [1, K]. acc_phase: a hint to the device, changes no value."""
-    _one_row("pl.gemv", a)
-    return require_run("pl.gemv").compute.apply("matmul", (a, b), dict(_WHOLE))
+    """a @ b for one row a [1, K]: [16, N], of which one row is valid. acc_phase: a hint, changes no value."""
+    row = _one_row("pl.gemv", a, acc_phase)
+    return require_run("pl.gemv").compute.apply("matmul", (row, b), dict(_WHOLE))
 
 
 def gemv_acc(acc: Tile, a: Any, b: Any, acc_phase: str = "unspecified") -> Tile:
-    """acc + a @ b for one row a [1, K]."""
-    _one_row("pl.gemv_acc", a)
-    return require_run("pl.gemv_acc").compute.apply("matmul_acc", (acc, a, b), dict(_WHOLE))
+    """acc + a @ b for one row a [1, K]; acc [16, N], of which one row is valid."""
+    run = require_run("pl.gemv_acc")
+    row = _one_row("pl.gemv_acc", a, acc_phase)
+    want = (1, (b.valid or b.shape)[1])
+    if (acc.valid or acc.shape) != want:
+        raise KernelError(
+            "PTO202", "pl.gemv_acc needs an accumulator that is valid where the product is", site=run.site(),
+            values=f"valid {list(acc.valid or acc.shape)}, product {list(want)}",
+            hint=f"start with pl.gemv, or pl.set_validshape(acc, {want[0]}, {want[1]})",
+        )  # fmt: skip
+    return run.compute.apply("matmul_acc", (acc, row, b), dict(_WHOLE))
 
 
 def gemv_bias(a: Any, b: Any, bias: Any, acc_phase: str = "unspecified") -> Tile:
     """a @ b + bias for one row a [1, K]."""
-    _one_row("pl.gemv_bias", a)
-    return require_run("pl.gemv_bias").compute.apply("matmul_bias", (bias, a, b), dict(_WHOLE))
+    row = _one_row("pl.gemv_bias", a, acc_phase)
+    return require_run("pl.gemv_bias").compute.apply("matmul_bias", (bias, row, b), dict(_WHOLE))
 
 
 def batch_matmul(a: Any, b: Any) -> Tile:

@@ -17,8 +17,9 @@ from pto_sim.engine.scalar_operands import check_written_number
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import read_element, write_element
-from pto_sim.engine.valid_boxes import narrowed
+from pto_sim.engine.valid_boxes import narrowed, written_box
 from pto_sim.engine.windows import Window
+from pto_sim.language.dropped_axes import check_dropped
 from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
 from pto_sim.program.dtypes import DataType
 from pto_sim.program.element_support import unsupported_element
@@ -165,14 +166,7 @@ def slice(
     dropped = tuple(drop_dims or ())
     window = Window(tuple(offset), sizes, dropped)
     _same_rank(run, "pl.slice", x, sizes, window.offsets)
-    if any(sizes[axis] != 1 for axis in dropped):
-        raise KernelError(
-            "PTO202",
-            "drop_dims drops axes of extent 1",
-            site=run.site(),
-            values=f"shape {list(sizes)}",
-            hint="slice the axis to one element",
-        )
+    check_dropped(run, x, sizes, dropped)
     valid = None if valid_shape is None else _valid(run, valid_shape, sizes)
     if clamp:
         valid = _clamped(run, x.shape, window.offsets, valid or sizes)
@@ -286,7 +280,9 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
             raise KernelError(
                 "PTO206", "atomic= adds into GM only", site=run.site(), values=f"destination {dst!r}", hint="use pl.add"
             )
-        run.memory.update_tile(dst, Window(tuple(offset), sizes, ()), source)
+        window = Window(tuple(offset), sizes, ())
+        run.memory.update_tile(dst, window, source)
+        dst.valid = written_box(run, dst, source, window)
     else:
         run.transfers.store(dst, tuple(offset), sizes, source, atomic=add)
     return dst

@@ -181,7 +181,10 @@ def _reduce_row(
 _REDUCTIONS = (
     _reduce_row("row_sum", "row_reduce", (*FLOATS, "INT32", "INT16"), reductions.row_sum, ("vcgadd", "vadd", "vcgadd")),
     _reduce_row("row_max", "row_reduce", (*FLOATS, "INT32", "INT16"), reductions.row_max, ("vcgmax", "vmax", "vcgmax")),
-    _reduce_row("row_min", "row_reduce", (*FLOATS, "INT32", "INT16"), reductions.row_min, ("vcgmin", "vmin", "vcgmin")),
+    # pypto: src/ir/op/{tile,tensor}_ops/reduction.cpp, IsPtoRowMinDtype: of the reductions this one takes no BF16.
+    _reduce_row(
+        "row_min", "row_reduce", ("FP32", "FP16", "INT32", "INT16"), reductions.row_min, ("vcgmin", "vmin", "vcgmin")
+    ),
     replace(
         _reduce_row("col_sum", "col_reduce", FLOATS, reductions.col_sum, ("vadd",)),
         attrs=("tree",),

@@ -23,7 +23,7 @@ def one_row(
     biased: pl.Out[pl.Tensor[[16, N], pl.FP32]],
 ):
     with pl.at(level=CORE):
-        row = pl.load(a, [0, 0], [16, K], valid_shape=[1, K])
+        row = pl.load(a, [0, 0], [1, K])
         matrix = pl.load(b, [0, 0], [K, N])
         pl.store(pl.gemv(row, matrix, acc_phase="final"), [0, 0], alone)
         total = pl.gemv(row, matrix, acc_phase="partial")
@@ -62,6 +62,21 @@ def chain_in_blocks(row: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             part = part + row[k] * matrix[k]
         total = total + part
     return total
+
+
+@pl.jit
+def grown(x: pl.Tensor[[16, 16], pl.FP32], out: pl.InOut[pl.Tensor[[16, 16], pl.FP32]]):
+    with pl.at(level=CORE):
+        t = pl.load(x, [0, 0], [16, 16], valid_shape=[4, 16])
+        t = pl.tile.assemble(t, pl.load(x, [8, 0], [4, 16]), [4, 0])
+        pl.store(t, [0, 0], out)
+
+
+def test_a_write_that_abuts_what_is_valid_of_a_tile_makes_more_of_it_valid() -> None:
+    x = np.arange(256, dtype=np.float32).reshape(16, 16)
+    out = np.full((16, 16), -1, np.float32)
+    grown(x, out)
+    np.testing.assert_array_equal(out, np.concatenate([x[:4], x[8:12], np.full((8, 16), -1, np.float32)]))
 
 
 @pl.jit
