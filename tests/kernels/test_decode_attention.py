@@ -133,6 +133,6 @@ FAULTS = {
 
 
 @pytest.mark.plants("decode_attention_{kind}")
-@pytest.mark.parametrize(("kind", "name"), each_kind_quick(FAULTS, 4))
+@pytest.mark.parametrize(("kind", "name"), each_kind_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, kind, name):
     assert any(bench(kind).said(tmp_path, FAULTS[kind][name]))

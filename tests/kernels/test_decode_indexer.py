@@ -82,13 +82,13 @@ INDEXER_FAULTS = {
 
 
 @pytest.mark.plants("decode_indexer_compressor")
-@pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS, 10))
 def test_small_planted_fault_in_the_compressor_is_caught(tmp_path, name):
     assert any(differences(*compressor_case(tmp_path, COMPRESSOR_FAULTS[name])))
 
 
 @pytest.mark.plants("decode_indexer")
-@pytest.mark.parametrize("name", first_ones_quick(INDEXER_FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(INDEXER_FAULTS, 10))
 def test_small_planted_fault_in_the_indexer_is_caught(tmp_path, name):
     start_pos = None if "batch" in name else 250
     assert any(differences(*indexer_case(tmp_path, INDEXER_FAULTS[name], start_pos)))
@@ -126,7 +126,7 @@ HALVES_FAULTS = {
 
 
 @pytest.mark.plants("decode_indexer")
-@pytest.mark.parametrize("name", first_ones_quick(HALVES_FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(HALVES_FAULTS, 10))
 def test_small_planted_fault_in_the_halves_is_caught(tmp_path, long_bench, name):
     assert any(long_bench.said(tmp_path, ("decode_indexer.py", *HALVES_FAULTS[name])))
 

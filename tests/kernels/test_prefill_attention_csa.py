@@ -95,7 +95,7 @@ def test_small_kernel_passes_what_the_faults_are_planted_in(tmp_path, bench):
 
 
 @pytest.mark.plants("prefill_attention_csa")
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, name):
     assert any(bench.said(tmp_path, FAULTS[name]))
 

@@ -105,13 +105,13 @@ def made(place, start_pos, change):
 
 
 @pytest.mark.plants("prefill_attention_hca")
-@pytest.mark.parametrize("name", first_ones_quick(OF_THE_WINDOW, 4))
+@pytest.mark.parametrize("name", first_ones_quick(OF_THE_WINDOW, 10))
 def test_small_planted_fault_in_the_window_is_caught(tmp_path, bench_of_the_window, name):
     assert any(bench_of_the_window.said(tmp_path, OF_THE_WINDOW[name]))
 
 
 @pytest.mark.plants("prefill_attention_hca")
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, name):
     assert any(bench.said(tmp_path, FAULTS[name]))
 

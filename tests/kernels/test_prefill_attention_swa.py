@@ -86,7 +86,7 @@ def bench(tmp_path_factory):
 
 
 @pytest.mark.plants("prefill_attention_swa")
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, name):
     assert any(bench.said(tmp_path, FAULTS[name]))
 

@@ -87,7 +87,7 @@ def planted_in_the_compressor(place, fault=None):
 
 
 @pytest.mark.plants("prefill_indexer_compressor")
-@pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(COMPRESSOR_FAULTS, 10))
 def test_small_planted_fault_in_the_compressor_is_caught(tmp_path, name):
     assert any(planted_in_the_compressor(tmp_path, COMPRESSOR_FAULTS[name]))
 
@@ -123,7 +123,7 @@ INDEXER_FAULTS = {
 
 
 @pytest.mark.plants("prefill_indexer")
-@pytest.mark.parametrize("name", first_ones_quick(INDEXER_FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(INDEXER_FAULTS, 10))
 def test_small_planted_fault_in_the_indexer_is_caught(tmp_path, name):
     assert any(differences(*indexer_case(tmp_path, (21, 40), fault=INDEXER_FAULTS[name])))
 

@@ -93,7 +93,7 @@ def bench(tmp_path_factory):
 
 
 @pytest.mark.plants("prefill_layer")
-@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 4))
+@pytest.mark.parametrize("name", first_ones_quick(FAULTS, 10))
 def test_small_planted_fault_is_caught(tmp_path, bench, name):
     layer_id, *fault = FAULTS[name]
     assert any(bench(layer_id).said(tmp_path, tuple(fault)))
