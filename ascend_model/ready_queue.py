@@ -58,7 +58,7 @@ class ReadyQueues:
     @property
     def empty(self) -> bool:
         """No block waits for a core."""
-        return not self.sync and self.head("MIX") is None and self.head("AIC") is None and self.head("AIV") is None
+        return not self.sync and not any(map(self.head, SHAPES))
 
 
 class EarlyQueues(ReadyQueues):

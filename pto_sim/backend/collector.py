@@ -12,8 +12,8 @@ def collector_paused() -> Iterator[None]:
     """Nothing searches for cycles of references within the block.
 
     Lowering, readings, simulation and checks make objects that live until the run is over, and next to no cycles: the
-    collector would walk through all of them again and again (a third of the time of a graph of 100,000 tasks) and free
-    nothing. What the block leaves behind in cycles is found after it.
+    collector would walk through all of them again and again and free nothing. What the block leaves behind in cycles
+    is found after it.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -10,7 +10,7 @@ from pto_sim.engine.lanes import LaneScalar
 from pto_sim.engine.placement import place
 from pto_sim.engine.storage import Storage, Tensor, element_count, row_major
 from pto_sim.engine.tile import Tile
-from pto_sim.engine.valid_boxes import narrowed, reshaped_box, window_box
+from pto_sim.engine.valid_boxes import assemble_tile, narrowed, reshaped_box, window_box
 from pto_sim.engine.windows import Window, offset_array, out_of_bounds, parse_subscript, trimmed
 from pto_sim.numerics.element_types import FILL_BYTE
 from pto_sim.numerics.padding import pad_number
@@ -70,7 +70,7 @@ class Memory:
         self._check_level(target, value, source)
         self._check_window_shape(window, value, isinstance(target, Tile))
         if isinstance(target, Tile):
-            self.update_tile(target, window, value)
+            assemble_tile(run, target, value, window)
         else:
             run.transfers.store(target, window.offsets, window.sizes, value)
 

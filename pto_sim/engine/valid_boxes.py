@@ -129,6 +129,16 @@ def window_box(run: Run, valid: Box, window: Window) -> Box | None:
     return tuple(extent for axis, extent in enumerate(box) if axis not in window.dropped)
 
 
+def assemble_tile(run: Run, target: Tile, value: Tile, window: Window) -> None:
+    """Write a tile into a window of another, as `pl.assemble` and `tile[...] = value` do.
+
+    Raises KernelError (PTO202) if what is valid of the target would not be one box.
+    """
+    valid = written_box(run, target, value, window)
+    run.memory.update_tile(target, window, value)
+    target.valid = valid
+
+
 def written_box(run: Run, target: Tile, value: Tile, window: Window) -> Box | None:
     """The valid box of a tile after `value` is assembled into it: one box at the origin, or KernelError (PTO202).
 

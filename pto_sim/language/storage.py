@@ -17,7 +17,7 @@ from pto_sim.engine.scalar_operands import check_written_number
 from pto_sim.engine.storage import Tensor
 from pto_sim.engine.tile import Tile
 from pto_sim.engine.tile_scalars import read_element, write_element
-from pto_sim.engine.valid_boxes import narrowed, written_box
+from pto_sim.engine.valid_boxes import assemble_tile, narrowed
 from pto_sim.engine.windows import Window
 from pto_sim.language.dropped_axes import check_dropped
 from pto_sim.numerics.l0_tiling import L0A_BYTES, L0B_BYTES
@@ -280,9 +280,7 @@ def assemble(dst: Any, src: Any, offset: Sequence[Any], *, atomic: Any = None) -
             raise KernelError(
                 "PTO206", "atomic= adds into GM only", site=run.site(), values=f"destination {dst!r}", hint="use pl.add"
             )
-        window = Window(tuple(offset), sizes, ())
-        run.memory.update_tile(dst, window, source)
-        dst.valid = written_box(run, dst, source, window)
+        assemble_tile(run, dst, source, Window(tuple(offset), sizes, ()))
     else:
         run.transfers.store(dst, tuple(offset), sizes, source, atomic=add)
     return dst

@@ -72,10 +72,19 @@ def grown(x: pl.Tensor[[16, 16], pl.FP32], out: pl.InOut[pl.Tensor[[16, 16], pl.
         pl.store(t, [0, 0], out)
 
 
-def test_a_write_that_abuts_what_is_valid_of_a_tile_makes_more_of_it_valid() -> None:
+@pl.jit
+def grown_by_a_subscript(x: pl.Tensor[[16, 16], pl.FP32], out: pl.InOut[pl.Tensor[[16, 16], pl.FP32]]):
+    with pl.at(level=CORE):
+        t = pl.load(x, [0, 0], [16, 16], valid_shape=[4, 16])
+        t[4:8, 0:16] = pl.load(x, [8, 0], [4, 16])
+        pl.store(t, [0, 0], out)
+
+
+@pytest.mark.parametrize("kernel", [grown, grown_by_a_subscript])
+def test_a_write_that_abuts_what_is_valid_of_a_tile_makes_more_of_it_valid(kernel) -> None:
     x = np.arange(256, dtype=np.float32).reshape(16, 16)
     out = np.full((16, 16), -1, np.float32)
-    grown(x, out)
+    kernel(x, out)
     np.testing.assert_array_equal(out, np.concatenate([x[:4], x[8:12], np.full((8, 16), -1, np.float32)]))
 
 
